@@ -1,0 +1,34 @@
+# The four words of the house; each makes what it needs, and can be run again at any time.
+VENV := .venv/bin
+V ?=
+
+.PHONY: demo test lint bench lock clean
+
+demo: .venv/ready
+	@$(VENV)/imagefactory setup $(V)
+	@$(VENV)/imagefactory demo $(V)
+
+test: .venv/ready lint
+	@$(VENV)/pytest tests/unit
+	@$(VENV)/imagefactory setup $(V)
+	@$(VENV)/pytest tests/integration
+
+lint: .venv/ready
+	@$(VENV)/ruff check .
+	@$(VENV)/ruff format --check .
+	@$(VENV)/mypy
+	@$(VENV)/shellcheck $$(git ls-files '*.sh') scripts/bootstrap .ci/run
+
+bench: .venv/ready
+	@$(VENV)/imagefactory setup $(V)
+	@$(VENV)/python benchmarks/bench.py
+
+.venv/ready: scripts/bootstrap requirements.lock pyproject.toml
+	@sh scripts/bootstrap
+	@touch $@
+
+clean:
+	rm -rf .venv build
+
+lock: .venv/ready
+	@$(VENV)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra develop --custom-compile-command "make lock" -o requirements.lock pyproject.toml
