@@ -169,6 +169,7 @@ class _Stream:
                 if self.on_line:
                     self.on_line(line.rstrip("\n"))
         finally:
+            pipe.close()
             if sink:
                 sink.close()
             self.lines = [line.rstrip("\n") for line in self._kept]

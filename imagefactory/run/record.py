@@ -23,7 +23,7 @@ class RunRecord:
     """
 
     id: str
-    state: str  # FINISHED, or FAILED, CANCELLED, TIMEOUT: see run.states
+    state: str  # FINISHED, or FAILED, CANCELLED, TIMEOUT, or not yet over: see run.states
     site: str
     model: str
     backend: str
@@ -37,6 +37,8 @@ class RunRecord:
     network: dict[str, Any] = field(default_factory=dict)  # digest, connections, rng, guards
     timings: dict[str, float] = field(default_factory=dict)
     commands: list[list[str]] = field(default_factory=list)
+    created: str | None = None  # UTC, ISO 8601
+    job: dict[str, Any] = field(default_factory=dict)  # id, folder on the site, word of Slurm
     failure: dict[str, str] | None = None  # what, where, fix
     spikes: dict[str, Any] | None = None  # file, digest, count
     folder: Path = Path()

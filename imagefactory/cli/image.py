@@ -1,0 +1,101 @@
+"""imagefactory image define, build, test, inspect."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from imagefactory.base.files import write_text
+from imagefactory.base.report import size
+from imagefactory.cli.session import RECIPE, SIF, Session, verb
+
+
+@click.group()
+def image() -> None:
+    """Define, build, test and inspect images.
+
+    \b
+    Example: imagefactory image build recipes/nest --output nest.sif
+    """
+
+
+@image.command()
+@RECIPE
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write it to this file.")
+@verb(dry_run=True)
+def define(session: Session, recipe: Path, output: Path | None) -> None:
+    """Show the Apptainer definition that RECIPE makes, through HPCCM.
+
+    \b
+    Example: imagefactory image define recipes/nest
+    """
+    from imagefactory import recipe as room
+
+    definition = room.define(room.load_recipe(recipe))
+    if output is not None and not session.dry_run:
+        write_text(output, definition.text)
+        session.report.note(f"definition: {output}")
+        return
+    document = {"definition": definition.text, "digest": definition.digest}
+    session.show(document, definition.text.rstrip())
+
+
+@image.command()
+@RECIPE
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Copy the SIF to this file.")
+@click.option("--verify", is_flag=True, help="Build again from nothing; the bytes must be equal.")
+@verb(dry_run=True)
+def build(session: Session, recipe: Path, output: Path | None, verify: bool) -> None:
+    """Build the image of RECIPE as one SIF, the same bytes every time.
+
+    \b
+    Example: imagefactory image build recipes/nest --output nest.sif
+    """
+    from imagefactory import image as room
+    from imagefactory.recipe import load_recipe
+
+    plan = room.plan_build(load_recipe(recipe), session.report)
+    if session.dry_run:
+        session.show_plan(plan)
+        return
+    if verify:
+        room.rebuild(plan, session.report)
+        session.report.note("built twice: the same bytes")
+        plan = room.plan_build(load_recipe(recipe), session.report)
+    record = room.build(plan, session.report, output)
+    session.show(record, f"{record.sif}\n{size(record.size)}, {record.digest}")
+
+
+@image.command()
+@SIF
+@RECIPE
+@verb()
+def test(session: Session, sif: Path, recipe: Path) -> None:
+    """Run the tests of RECIPE inside SIF.
+
+    \b
+    Example: imagefactory image test nest.sif recipes/nest
+    """
+    from imagefactory import image as room
+    from imagefactory.recipe import load_recipe
+
+    loaded = load_recipe(recipe)
+    apptainer = room.Apptainer.find(session.report)
+    found = room.test_image(sif, loaded, apptainer, session.report)
+    session.show(found, "\n".join(found.lines()))
+
+
+@image.command()
+@SIF
+@verb()
+def inspect(session: Session, sif: Path) -> None:
+    """Say which MPI, PMIx, glibc and CPU target SIF holds.
+
+    \b
+    Example: imagefactory image inspect nest.sif
+    """
+    from imagefactory import image as room
+
+    found = room.inspect(sif, room.Apptainer.find(session.report))
+    session.show(found, "\n".join(found.lines()))

@@ -1,0 +1,230 @@
+"""The report: one HTML file with everything inside, for a screen, for paper, light or dark."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
+from html import escape
+from importlib.resources import files
+from itertools import groupby
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING
+
+from imagefactory.base.errors import NoVerdict
+from imagefactory.base.files import write_text
+from imagefactory.equivalence.provenance import Row, show
+from imagefactory.equivalence.verdict import (
+    Comparison,
+    Verdict,
+    describe_counts,
+    describe_divergence,
+    headline,
+)
+
+if TYPE_CHECKING:
+    from imagefactory.model import Spikes
+    from imagefactory.run import RunRecord
+
+PAGE = "report.html"
+MEANING = {
+    Verdict.IDENTICAL: "Every spike of one run is a spike of the other: same neuron, same time "
+    "step.",
+    Verdict.DIFFERENT: "Seed, time step and number of virtual processes are equal; the spikes are "
+    "not.",
+    Verdict.INVALID: "No verdict is possible: what follows is missing, or forbids a comparison.",
+}
+
+
+def write_report(comparisons: Sequence[Comparison], path: Path) -> None:
+    """Write one self-contained HTML file about all comparisons, whole or not at all."""
+    write_text(path, render(comparisons))
+
+
+def render(comparisons: Sequence[Comparison]) -> str:
+    """The report's text. Everything that comes from a record is escaped."""
+    page = files("imagefactory.equivalence").joinpath(PAGE).read_text(encoding="utf-8")
+    return Template(page).substitute(
+        title="Did these runs compute the same?",
+        overview=_overview(comparisons),
+        sections="\n".join(
+            _section(number, comparison) for number, comparison in enumerate(comparisons, 1)
+        ),
+    )
+
+
+def _overview(comparisons: Sequence[Comparison]) -> str:
+    rows = "".join(
+        f'<tr><td><a href="#c{number}">{number}</a></td><td>{_side(each.a)}</td>'
+        f"<td>{_side(each.b)}</td><td>{_badge(each.verdict)}</td></tr>"
+        for number, each in enumerate(comparisons, 1)
+    )
+    return (
+        '<table class="overview"><thead><tr><th>no.</th><th>run A</th><th>run B</th>'
+        f"<th>verdict</th></tr></thead><tbody>{rows}</tbody></table>"
+    )
+
+
+def _side(record: RunRecord) -> str:
+    ranks, threads = (record.geometry.get(name, "?") for name in ("ranks", "threads"))
+    return (
+        f"<code>{escape(record.id)}</code><br><small>{escape(record.site)}: "
+        f"{escape(f'{ranks} ranks x {threads} threads')}</small>"
+    )
+
+
+def _badge(verdict: Verdict) -> str:
+    return f'<span class="badge {verdict.lower()}">{verdict}</span>'
+
+
+def _section(number: int, comparison: Comparison) -> str:
+    verdict = comparison.verdict
+    parts = [
+        f'<section id="c{number}"><header class="verdict {verdict.lower()}">'
+        f"<h2>{verdict}</h2><p>{escape(headline(comparison))}</p></header>",
+        f"<p>{MEANING[verdict]}</p>",
+        *_why(comparison),
+        *_pictures(comparison),
+        "<h3>Where the runs come from</h3>",
+        _provenance(comparison),
+        "<h3>Commands</h3>",
+        *(_commands(letter, record) for letter, record in _sides(comparison)),
+        "</section>",
+    ]
+    return "\n".join(parts)
+
+
+def _sides(comparison: Comparison) -> tuple[tuple[str, RunRecord], tuple[str, RunRecord]]:
+    return ("A", comparison.a), ("B", comparison.b)
+
+
+def _why(comparison: Comparison) -> Iterator[str]:
+    if comparison.faults:
+        items = "".join(
+            f"<li>{_place(fault.where)}{escape(fault.what)}"
+            + (f"<br><small>fix: {escape(fault.fix)}</small>" if fault.fix else "")
+            + "</li>"
+            for fault in comparison.faults
+        )
+        yield f'<ul class="faults">{items}</ul>'
+    facts = []
+    if comparison.divergence:
+        facts.append(("first divergence", describe_divergence(comparison.divergence)))
+    if comparison.counts:
+        spikes, neurons = describe_counts(comparison.counts)
+        facts += [("spikes", spikes), ("neurons", neurons)]
+    if facts:
+        yield "<dl>" + "".join(f"<dt>{k}</dt><dd>{escape(v)}</dd>" for k, v in facts) + "</dl>"
+    if comparison.hints:
+        yield f"<h3>{'Likely causes' if comparison.divergence else 'Remarks'}</h3>"
+        yield f"<ul>{''.join(f'<li>{escape(hint)}</li>' for hint in comparison.hints)}</ul>"
+
+
+def _place(where: str) -> str:
+    return f"<code>{escape(where)}</code>: " if where else ""
+
+
+def _pictures(comparison: Comparison) -> Iterator[str]:
+    loaded = [_load(record) for _, record in _sides(comparison)]
+    sides = [spikes for spikes in loaded if spikes is not None]
+    if len(sides) < 2 or sides[0].populations != sides[1].populations or not len(sides[0]):
+        return
+    if (sides[0].dt_ms, sides[0].duration_ms) != (sides[1].dt_ms, sides[1].duration_ms):
+        return
+    yield from _draw(comparison, sides[0], sides[1])
+
+
+def _draw(comparison: Comparison, a: Spikes, b: Spikes) -> Iterator[str]:
+    from imagefactory.equivalence import charts  # NumPy: not on the start-up path
+
+    mark = comparison.divergence
+    window = charts.choose_window(a, mark)
+    span = f"{window.start:g} to {window.end:g} ms, {len(window.rows)} of {a.size} neurons"
+    yield "<h3>Spikes</h3>"
+    for style, (letter, record), spikes in zip("ab", _sides(comparison), (a, b), strict=True):
+        title = f"Run {letter}: {record.id} ({span})"
+        yield _figure(title, charts.raster(spikes, window, style, title, mark), style)
+    title = "Difference: grey in both runs, blue in run A only, orange in run B only"
+    yield _figure(title, charts.overlay(a, b, window, title, mark))
+    yield "<h3>Rates</h3>"
+    for place, population in enumerate(a.populations):
+        title = f"Rate of the {population.name} population (Hz); run A blue, run B orange dashed"
+        yield _figure(title, charts.rates(a, b, place, title))
+    yield _rate_table(comparison, a, b)
+
+
+def _rate_table(comparison: Comparison, a: Spikes, b: Spikes) -> str:
+    from imagefactory.equivalence.charts import mean_rates
+
+    warmup = float(comparison.a.parameters.get("warmup_ms") or 0.0)
+    rows = "".join(
+        f'<tr><td>{escape(left[0])}</td><td class="n">{left[1]:.3f}</td>'
+        f'<td class="n">{right[1]:.3f}</td><td class="n">{left[2]:.3f}</td>'
+        f'<td class="n">{right[2]:.3f}</td></tr>'
+        for left, right in zip(mean_rates(a, warmup), mean_rates(b, warmup), strict=True)
+    )
+    return (
+        f'<table class="rates"><caption>Without the first {warmup:g} ms; CV of the intervals, '
+        "mean over neurons with at least 10 spikes</caption><thead><tr><th>population</th>"
+        "<th>mean rate A (Hz)</th><th>mean rate B (Hz)</th><th>CV A</th><th>CV B</th></tr></thead>"
+        f"<tbody>{rows}</tbody></table>"
+    )
+
+
+def _figure(title: str, drawing: str, style: str = "") -> str:
+    key = f'<span class="key {style}"></span>' if style else ""
+    return f"<figure><figcaption>{key}{escape(title)}</figcaption>{drawing}</figure>"
+
+
+def _load(record: RunRecord) -> Spikes | None:
+    from imagefactory.model import load_spikes
+
+    if not record.spikes or not record.spikes.get("file"):
+        return None
+    try:
+        return load_spikes(record.folder / str(record.spikes["file"]))
+    except NoVerdict:
+        return None
+
+
+def _provenance(comparison: Comparison) -> str:
+    differing = sum(row.notable for row in comparison.rows)
+    body = "".join(
+        f'<tbody><tr class="group"><th colspan="4" scope="colgroup">{escape(group)}</th></tr>'
+        f"{''.join(_fact(row) for row in rows)}</tbody>"
+        for group, rows in _groups(comparison.rows)
+    )
+    return (
+        f'<table class="facts"><caption>{differing} of {len(comparison.rows)} facts differ, names '
+        "and timings aside. Facts with = must be equal for a bitwise verdict.</caption>"
+        f"<thead><tr><th>fact</th><th>run A</th><th>run B</th><th></th></tr></thead>{body}</table>"
+    )
+
+
+def _groups(rows: Iterable[Row]) -> Iterator[tuple[str, list[Row]]]:
+    for group, members in groupby(
+        rows, lambda row: row.name.partition(".")[0] if "." in row.name else "run"
+    ):
+        yield group, list(members)
+
+
+def _fact(row: Row) -> str:
+    name = row.name.partition(".")[2] or row.name
+    mark = "differs" if row.notable else ""
+    if row.required:
+        mark = "= violated" if row.differs else "="
+    style = ' class="differs"' if row.notable else ""
+    return (
+        f"<tr{style}><td>{escape(name)}</td><td>{_value(row.a)}</td><td>{_value(row.b)}</td>"
+        f"<td>{mark}</td></tr>"
+    )
+
+
+def _value(value: object) -> str:
+    return escape(show(value))
+
+
+def _commands(letter: str, record: RunRecord) -> str:
+    lines = "\n".join(shlex.join(str(word) for word in command) for command in record.commands)
+    text = escape(lines) if lines else "the record has none"
+    return f"<h4>Run {letter}: <code>{escape(record.id)}</code></h4><pre>{text}</pre>"

@@ -1,0 +1,251 @@
+"""Building: planned from a key that names every input, done by Apptainer as an ordinary user."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from imagefactory.base.errors import ConfigurationFault, ToolFailed, VerdictAgainst
+from imagefactory.base.files import digest_of, digest_of_text, locked, require_space, write_text
+from imagefactory.base.ordinary import give, ordinary_cache, ordinary_folder, ordinary_user
+from imagefactory.base.report import Report, size
+from imagefactory.image.apptainer import Apptainer, require_build_rights, require_fuse
+from imagefactory.image.inputs import fetch, make_root, mmdebstrap_version, root_key
+from imagefactory.image.inspect import own_facts
+from imagefactory.image.record import (
+    BuildRecord,
+    changed_parts,
+    read_build_record,
+    record_path,
+    write_build_record,
+)
+from imagefactory.image.watch import BuildWatch, failing_line
+from imagefactory.recipe import Definition, Recipe, define
+
+BUILD_SECONDS = 3 * 3600
+ROOM_NEEDED = 4_000_000_000  # base root, unpacked stages and the SIF of recipes/nest, measured x 2
+
+
+@dataclass(frozen=True)
+class BuildPlan:
+    """What a build would do. `current` is the record of an image that needs no build."""
+
+    definition: Definition
+    key: dict[str, str]
+    sif: Path
+    apptainer: Apptainer
+    current: BuildRecord | None
+    reason: str
+
+    @property
+    def recipe(self) -> Recipe:
+        return self.definition.recipe
+
+    def lines(self) -> list[str]:
+        """The plan for people."""
+        if self.current:
+            return [f"nothing to do: {self.reason}"]
+        return [
+            f"build {self.sif}",
+            f"because {self.reason}",
+            f"with Apptainer {self.apptainer.version} as the user {ordinary_user().pw_name}",
+            *(f"from {name}: {value}" for name, value in self.key.items()),
+        ]
+
+
+def plan_build(recipe: Recipe, report: Report) -> BuildPlan:
+    """Decide whether an image must be built, and why."""
+    apptainer = Apptainer.find(report)
+    definition = define(recipe)
+    key = {"definition": str(definition.digest)}
+    key |= {f"file {path.name}": str(digest_of(path)) for path in definition.files}
+    key |= root_key(recipe, mmdebstrap_version(report)) | {"apptainer": apptainer.version}
+    name = digest_of_text(repr(sorted(key.items()))).short
+    images = ordinary_cache() / "images" / recipe.name
+    sif = images / name / f"{recipe.name}.sif"
+    current, reason = _find_current(sif, key, images)
+    return BuildPlan(definition, key, sif, apptainer, current, reason)
+
+
+def _find_current(sif: Path, key: dict[str, str], images: Path) -> tuple[BuildRecord | None, str]:
+    record = _record_of(sif)
+    if record is not None and sif.is_file():
+        if _checked(sif) == record.checked or str(digest_of(sif)) == record.digest:
+            return record, f"all {len(key)} inputs are those of {record.digest[:19]}"
+        return None, "the SIF in the cache was altered"
+    others = [found for path in sorted(images.glob("*/*.sif")) if (found := _record_of(path))]
+    if not others:
+        return None, "it was never built here"
+    parts = min((changed_parts(other.key, key) for other in others), key=len)
+    return None, f"against the nearest build here these changed: {', '.join(parts)}"
+
+
+def _record_of(sif: Path) -> BuildRecord | None:
+    """The record beside a SIF; None if there is none, or none that can be read."""
+    try:
+        return read_build_record(record_path(sif))
+    except ConfigurationFault:
+        return None
+
+
+def _checked(sif: Path) -> list[int]:
+    found = sif.stat()
+    return [found.st_size, found.st_mtime_ns]
+
+
+def build(plan: BuildPlan, report: Report, output: Path | None = None) -> BuildRecord:
+    """Build unless there is nothing to do; returns the record, of the copy where `output` is given.
+
+    A failed build leaves no SIF, keeps its log and raises ToolFailed with the failing line.
+    """
+    if plan.current:
+        report.note(f"{plan.recipe.name}: nothing to do, {plan.reason}")
+        return _put_out(plan.current, output, report)
+    with locked(ordinary_folder(plan.sif.parent) / "lock"):
+        # Another process may have built it while this one waited.
+        made, _ = _find_current(plan.sif, plan.key, plan.sif.parent.parent)
+        record = made or _build(plan, plan.sif, report, fresh=False)
+    return _put_out(record, output, report)
+
+
+def rebuild(plan: BuildPlan, report: Report) -> BuildRecord:
+    """Build once more from nothing but the recipe, and compare with the image in the cache.
+
+    Raises VerdictAgainst if the two are not the same bytes; both are kept then.
+    """
+    first = build(plan, report)
+    second = ordinary_cache() / "rebuilt" / f"{plan.recipe.name}-{os.getpid()}.sif"
+    ordinary_folder(second.parent)
+    again = _build(plan, second, report, fresh=True)
+    if again.digest != first.digest:
+        raise VerdictAgainst(
+            f"two builds differ: {first.digest} and {again.digest}",
+            where=f"{first.sif} and {second}",
+            fix="unpack both with unsquashfs and compare the files",
+        )
+    second.unlink()
+    record_path(second).unlink()
+    return again
+
+
+def _build(plan: BuildPlan, target: Path, report: Report, *, fresh: bool) -> BuildRecord:
+    require_fuse()
+    require_build_rights()
+    require_space(ordinary_cache(), ROOM_NEEDED)
+    started = time.monotonic()
+    recipe = plan.recipe
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    log = ordinary_folder(ordinary_cache() / "logs") / f"{recipe.name}-{stamp}-{os.getpid()}.log"
+    with report.step(f"build {recipe.name} {recipe.version}"), _context(recipe) as context:
+        root = _lay_out(plan, context, report, fresh=fresh)
+        result = _run_apptainer(plan, context, log, report)
+        digest = str(digest_of(result))
+        result.replace(target)
+    record = BuildRecord(
+        name=recipe.name,
+        version=recipe.version,
+        sif=target,
+        digest=digest,
+        size=target.stat().st_size,
+        key=plan.key,
+        seconds=round(time.monotonic() - started, 1),
+        definition=plan.definition.text,
+        log=str(log),
+        user=ordinary_user().pw_name,
+        root=root,
+        sources={item.requirement: str(item.digest) for item in recipe.requirements},
+        debian=own_facts(target, plan.apptainer).get("debian", {}),
+        checked=_checked(target),
+    )
+    write_build_record(record)
+    report.note(f"{target}: {size(record.size)}, {digest}")
+    return record
+
+
+@contextmanager
+def _context(recipe: Recipe) -> Iterator[Path]:
+    """The folder that a build runs in; removed whatever happens."""
+    folder = ordinary_cache() / "building" / f"{recipe.name}-{os.getpid()}"
+    for left in folder.parent.glob("*-*"):
+        if not Path(f"/proc/{left.name.rpartition('-')[2]}").exists():
+            shutil.rmtree(left, ignore_errors=True)  # its build was killed
+    try:
+        yield ordinary_folder(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _lay_out(plan: BuildPlan, context: Path, report: Report, *, fresh: bool) -> str:
+    """Put all that the build takes into the context; returns the digest of the base root."""
+    recipe = plan.recipe
+    name = digest_of_text(repr(sorted(root_key(recipe, plan.key["mmdebstrap"]).items()))).short
+    root = ordinary_folder(ordinary_cache() / "roots") / f"{recipe.distro.suite}-{name}.tar"
+    if fresh:
+        root = context / "root.tar"
+    if not root.is_file():
+        make_root(recipe, root, report)
+    with report.step("fetch what comes from PyPI"):
+        fetched = fetch(recipe, report)
+    for digest, file in fetched.items():
+        target = ordinary_folder(context / "fetched" / digest) / file.name
+        shutil.copyfile(file, target)
+    for path in plan.definition.files:
+        shutil.copyfile(path, ordinary_folder(context / "recipe") / path.name)
+    ordinary_folder(context / "recipe")
+    ordinary_folder(context / "fetched")
+    write_text(context / "image.def", plan.definition.text)
+    base = ordinary_folder(context / "base")
+    # Device nodes cannot be made by an ordinary user; Apptainer brings its own /dev.
+    plan.apptainer.runner.run(
+        "tar", "-xf", root, "-C", base, "--exclude=./dev/*", timeout=300, cwd=context
+    )
+    return str(digest_of(root))
+
+
+def _run_apptainer(plan: BuildPlan, context: Path, log: Path, report: Report) -> Path:
+    watch = BuildWatch(report)
+    scratch = ordinary_folder(context / "scratch")
+    log.touch()
+    give(log)
+    try:
+        plan.apptainer.runner.run(
+            plan.apptainer.program, "build", "--reproducible", "image.sif", "image.def",
+            timeout=BUILD_SECONDS, cwd=context, log=log, on_line=watch.line,
+            extra={
+                "SOURCE_DATE_EPOCH": str(plan.recipe.source_date_epoch),
+                "APPTAINER_TMPDIR": str(scratch),
+                "APPTAINER_CACHEDIR": str(scratch),
+            },
+        )  # fmt: skip
+    except ToolFailed as err:
+        number = failing_line(plan.definition.text, watch.last_command)
+        place = f"line {number} of the definition" if number else "Apptainer itself"
+        raise ToolFailed(
+            f"the build of {plan.recipe.name} failed at {place}: {watch.last_command or err}",
+            where=str(plan.recipe.folder),
+            fix=f"read the log: {log}",
+            detail=err.detail,
+        ) from None
+    return context / "image.sif"
+
+
+def _put_out(record: BuildRecord, output: Path | None, report: Report) -> BuildRecord:
+    """Copy the image and its record to where the user wants them."""
+    if output is None:
+        return record
+    if output.is_dir():
+        raise ConfigurationFault("this is a folder, not a file to write", where=str(output))
+    from dataclasses import replace
+
+    from imagefactory.base.files import whole_file
+
+    with report.step(f"copy to {output}"), whole_file(output, 0o755) as temporary:
+        shutil.copyfile(record.sif, temporary)
+    copied = replace(record, sif=output.absolute(), checked=_checked(output))
+    write_build_record(copied)
+    return copied

@@ -1,0 +1,83 @@
+"""What a recipe says, as frozen objects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from imagefactory.base.values import Digest
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """One file of PyPI: `name==version` and the sha256 of the wheel or sdist that is meant."""
+
+    requirement: str
+    digest: Digest
+    is_sdist: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.requirement.partition("==")[0]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Software compiled from a PyPI sdist with CMake; `files` go into the source."""
+
+    name: str
+    sdist: Requirement
+    file: str
+    prefix: str
+    files: Mapping[str, str] = field(default_factory=dict)
+    prepare: tuple[str, ...] = ()
+    cmake: Mapping[str, str] = field(default_factory=dict)
+
+
+# The CPython that Debian ships with each suite; wheels and compiled modules must be for it.
+PYTHON_OF = {"bookworm": "3.11", "trixie": "3.13"}
+
+
+@dataclass(frozen=True)
+class Distro:
+    """A software stack from Debian packages, PyPI wheels and compiled sdists."""
+
+    distribution: str
+    suite: str
+    build_packages: tuple[str, ...]
+    final_packages: tuple[str, ...]
+    wheels: tuple[Requirement, ...] = ()
+    build_only: tuple[str, ...] = ()
+    sources: tuple[Source, ...] = ()
+
+    @property
+    def python(self) -> str:
+        """Like 3.11."""
+        return PYTHON_OF[self.suite]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One image: `folder` is where recipe.yaml and the files that it names stand.
+
+    `defaults` are environment variables for which a value set by the site wins; those of
+    `environment` always hold.
+    """
+
+    folder: Path
+    name: str
+    version: str
+    source_date_epoch: int
+    cpu_target: str
+    distro: Distro
+    description: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    defaults: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    tests: str | None = None
+
+    @property
+    def requirements(self) -> tuple[Requirement, ...]:
+        """Every file that must be fetched from PyPI."""
+        return (*self.distro.wheels, *(source.sdist for source in self.distro.sources))

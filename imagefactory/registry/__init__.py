@@ -1,0 +1,23 @@
+"""A SIF is in an OCI registry under a digest, and every byte that comes back was checked."""
+
+from imagefactory.registry.manifest import Artifact
+from imagefactory.registry.transfer import (
+    PullPlan,
+    PushPlan,
+    plan_pull,
+    plan_push,
+    pull,
+    push,
+    resolve,
+)
+
+__all__ = [
+    "Artifact",
+    "PullPlan",
+    "PushPlan",
+    "plan_pull",
+    "plan_push",
+    "pull",
+    "push",
+    "resolve",
+]

@@ -1,0 +1,17 @@
+"""Runs of an image at a site: every run ends with a record, and success means that all ranks of
+one MPI world finished and gave their spikes."""
+
+from imagefactory.run.execute import execute, resume
+from imagefactory.run.plan import RunPlan, plan_run
+from imagefactory.run.record import RunRecord, list_records, read_record, runs_folder
+
+__all__ = [
+    "RunPlan",
+    "RunRecord",
+    "execute",
+    "list_records",
+    "plan_run",
+    "read_record",
+    "resume",
+    "runs_folder",
+]

@@ -1,0 +1,180 @@
+"""What a run will do, decided before anything is done."""
+
+from __future__ import annotations
+
+import secrets
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from imagefactory.base.apptainer import find_apptainer
+from imagefactory.base.errors import Fault, UsageFault
+from imagefactory.base.files import digest_of
+from imagefactory.base.report import Report, size
+from imagefactory.base.values import Digest, ImageRef
+from imagefactory.model import Model, find_model, resolve_parameters
+from imagefactory.run.job import Geometry, job_text, parameters_text, program_of
+from imagefactory.run.staging import stage_one_arguments, stored_image
+from imagefactory.site import Setting, Site, decide_environment, launch_argv, load_site
+
+
+@dataclass(frozen=True)
+class RunImage:
+    """The image of a run. `pinned` is None for a SIF file on this machine, used where it is."""
+
+    reference: str
+    sif: Digest
+    size: int
+    path: str
+    pinned: ImageRef | None = None
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """Everything about a run that can be known before it."""
+
+    id: str
+    site: Site
+    model: Model
+    image: RunImage
+    geometry: Geometry
+    parameters: Mapping[str, Any]
+    folder: str
+    settings: tuple[Setting, ...]
+    launch: tuple[str, ...]
+
+    @property
+    def job(self) -> str:
+        """The text of job.sh."""
+        return job_text(self.site, self.id, self.folder, self.geometry, self.settings, self.launch)
+
+    @property
+    def parameters_text(self) -> str:
+        """The text of parameters.json."""
+        return parameters_text(self.model, self.geometry, self.parameters)
+
+    @property
+    def stage_arguments(self) -> list[str]:
+        """The words after stage_one.sh; empty where the image needs no staging."""
+        if self.image.pinned is None:
+            return []
+        return stage_one_arguments(
+            self.site.store, self.image.pinned, self.image.sif, self.image.size, self.site.apptainer
+        )
+
+    def lines(self) -> list[str]:
+        """The plan, for people."""
+        where = self.site.access.where
+        stage = self.stage_arguments
+        submit = "sbatch --parsable job.sh" if self.site.scheduler.kind == "slurm" else "sh job.sh"
+        return [
+            f"run {self.id}",
+            f"image {self.image.reference}, SIF {self.image.sif}, {size(self.image.size)}",
+            f"on {where}: stage_one.sh {shlex.join(stage)}"
+            if stage
+            else f"on {where}: use {self.image.path}",
+            f"on {where}: make {self.folder} with parameters.json, job.sh, inside/",
+            f"on {where}: {submit}",
+            f"in the job: {shlex.join(self.launch)}",
+            f"fetch the results of {self.geometry.ranks} ranks x {self.geometry.threads} threads "
+            f"on {self.geometry.nodes} nodes",
+        ]
+
+
+def plan_run(
+    image: str,
+    site: str,
+    model: str,
+    *,
+    report: Report,
+    ranks: int = 2,
+    threads: int = 1,
+    nodes: int | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> RunPlan:
+    """Decide a run; a tag is resolved to a digest here, once.
+
+    `image` is `oras://...`, or, on a site that is this machine, a SIF file. Raises UsageFault,
+    ConfigurationFault, and what the registry room raises for an image that is not there.
+    """
+    place, network = load_site(site), find_model(model)
+    parameters = resolve_parameters(network, overrides or {})
+    geometry = decide_geometry(place, ranks, threads, nodes)
+    if place.access.kind == "local" and place.apptainer == "apptainer":
+        place = replace(place, apptainer=str(find_apptainer(report)))
+    found = find_image(image, place, report)
+    run_id = new_id(place.name, network.name)
+    folder = str(PurePosixPath(place.work) / run_id)
+    return RunPlan(
+        id=run_id,
+        site=place,
+        model=network,
+        image=found,
+        geometry=geometry,
+        parameters=parameters,
+        folder=folder,
+        settings=decide_environment(place, threads),
+        launch=tuple(
+            launch_argv(
+                place,
+                found.path,
+                program_of(network),
+                ranks=ranks,
+                nodes=geometry.nodes,
+                threads=threads,
+                binds=[folder],
+                folder=folder,
+            )
+        ),
+    )
+
+
+def decide_geometry(site: Site, ranks: int, threads: int, nodes: int | None) -> Geometry:
+    """The spread of a run; raises UsageFault with all faults."""
+    faults = [
+        Fault(f"{what} is {value}", fix=f"give {what} 1 or more")
+        for what, value in (("--ranks", ranks), ("--threads", threads), ("--nodes", nodes or 1))
+        if value < 1
+    ]
+    if nodes is not None and nodes > max(ranks, 1):
+        faults.append(Fault(f"{nodes} nodes are too many for {ranks} ranks", fix="more --ranks"))
+    if nodes is not None and nodes > 1 and site.scheduler.kind == "none":
+        faults.append(Fault(f"site {site.name} has one node", fix="--nodes 1"))
+    if faults:
+        raise UsageFault.from_faults(faults)
+    return Geometry(nodes if nodes is not None else min(site.nodes, ranks), ranks, threads)
+
+
+def find_image(image: str, site: Site, report: Report) -> RunImage:
+    """The image by reference (resolved to a digest), or by path where the site is here."""
+    if image.startswith("oras://"):
+        from imagefactory.registry import resolve
+
+        artifact = resolve(ImageRef.parse(image), report)
+        return RunImage(
+            reference=image,
+            sif=artifact.layer,
+            size=artifact.size,
+            path=stored_image(site.store, artifact.layer),
+            pinned=ImageRef.parse(image).at(artifact.manifest),
+        )
+    path = Path(image).expanduser().absolute()
+    if site.scheduler.kind != "none":
+        raise UsageFault(
+            f"site {site.name} takes images from a registry, not from a file",
+            where=image,
+            fix=f"imagefactory push {image} oras://HOST/PROJECT/NAME:TAG",
+        )
+    if not path.is_file():
+        raise UsageFault(
+            "there is no such image file", where=str(path), fix="give oras:// or a SIF"
+        )
+    return RunImage(str(path), digest_of(path), path.stat().st_size, str(path))
+
+
+def new_id(site: str, model: str) -> str:
+    """UTC time, site, model and four random hexadecimal digits: sorts by time, never clashes."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{site}-{model}-{secrets.token_hex(2)}"

@@ -1,0 +1,225 @@
+#!/bin/sh
+# Stage one, on a site's login node: the image gets into the store, whole and checked, once.
+#
+#     stage_one.sh STORE REFERENCE HEX SIZE APPTAINER
+#
+# STORE      folder for images, seen by login and compute nodes
+# REFERENCE  oras://HOST/NAME@sha256:<manifest>
+# HEX, SIZE  sha256 (64 digits) and bytes of the SIF, as the manifest says
+# The image is STORE/sha256-HEX.sif; that name never stands for half a file or other bytes.
+# Standard output: lines "imagefactory WORD ...". Needs coreutils and apptainer, nothing else.
+# Exit status: 0 done, 10 wrong arguments, 11 no apptainer, 12 no space, 13 registry away,
+# 14 not in the registry, 15 registry refused us, 16 wrong bytes, 17 store not writable,
+# 18 the pull failed otherwise.
+#
+# Two runs may stage one image at once, from one login node or from two. The lock is a folder that
+# is renamed into place: atomic on NFS, Lustre and GPFS alike, where flock may be missing or local
+# to a node. Its holder counts up a file `beat`; a holder that is dead (same node: no such process;
+# other node: no beat for STALE of our own half seconds) is buried, and the next one goes on.
+set -u
+STALE=${IMAGEFACTORY_STALE:-120}
+MARGIN=16777216
+
+say() { printf 'imagefactory %s\n' "$*"; }
+
+fail() {
+    status=$1
+    shift
+    printf '%s\n' "$*" >&2
+    exit "$status"
+}
+
+# --- who is alive: a token is PID.SECONDS.NODE ---------------------------------------------------
+
+is_dead() {
+    node=${1#*.}
+    [ "${node#*.}" = "$(uname -n)" ] && [ ! -d "/proc/${1%%.*}" ]
+}
+
+is_dead_or_old() {
+    is_dead "$1" && return 0
+    made=${1#*.}
+    made=${made%%.*}
+    [ $(($(date +%s) - made)) -gt 172800 ]
+}
+
+# --- the lock ------------------------------------------------------------------------------------
+
+take_lock() {
+    fresh=$lock.new-$token
+    mkdir "$fresh" || fail 17 "cannot write into the store: $store"
+    printf '%s\n' "$token" >"$fresh/owner" || fail 12 "cannot write into the store: $store"
+    printf '0\n' >"$fresh/beat" || fail 12 "cannot write into the store: $store"
+    last='' still=0 odd=0 tries=0
+    until mv -T "$fresh" "$lock" 2>/dev/null; do
+        holder=$(cat "$lock/owner" 2>/dev/null)
+        if [ -z "$holder" ]; then
+            odd=$((odd + 1))
+            [ "$odd" -lt 60 ] || fail 17 "cannot make the lock in the store: $lock"
+        else
+            seen="$holder $(cat "$lock/beat" 2>/dev/null)"
+            if [ "$seen" = "$last" ]; then still=$((still + 1)); else still=0; fi
+            [ $((tries % 20)) -ne 0 ] || say waiting "${holder#*.*.}" "${holder%%.*}"
+            last=$seen odd=0 tries=$((tries + 1))
+            if is_dead "$holder" || [ "$still" -ge "$STALE" ]; then
+                bury "$holder"
+                continue
+            fi
+        fi
+        sleep 0.5
+    done
+    locked=yes
+}
+
+bury() {
+    # The grave is kept until the image is there: it is never empty, so a second waiter that saw
+    # the same dead holder cannot rename the lock of the next one onto it.
+    if [ "$(cat "$lock/owner" 2>/dev/null)" = "$1" ] &&
+        mv -T "$lock" "$lock.dead-$1" 2>/dev/null; then
+        say takeover "${1#*.*.}" "${1%%.*}"
+    fi
+}
+
+beat() {
+    [ -z "$locked" ] && return
+    count=$((count + 1))
+    [ "$(cat "$lock/owner" 2>/dev/null)" = "$token" ] &&
+        printf '%s\n' "$count" 2>/dev/null >"$lock/beat"
+}
+
+# shellcheck disable=SC2329 # called by cleanup, which the traps call
+release_lock() {
+    [ "$(cat "$lock/owner" 2>/dev/null)" = "$token" ] || return 0
+    mv -T "$lock" "$work.lock" 2>/dev/null && rm -rf "$work.lock"
+}
+
+sweep() {
+    for left in "$store/.pull-$hex-"* "$lock.new-"* "$lock.dead-"*; do
+        [ -e "$left" ] || continue
+        case $left in
+        *.lock) rm -rf "$left" ;;
+        "$lock.dead-"*) ;;
+        "$lock.new-"*) ! is_dead_or_old "${left#"$lock.new-"}" || rm -rf "$left" ;;
+        *) ! is_dead_or_old "${left#"$store/.pull-$hex-"}" || rm -rf "$left" ;;
+        esac
+    done
+}
+
+# --- long work: in the background, so that the lock's beat and the progress go on -----------------
+
+follow() {
+    child=$1
+    while kill -0 "$child" 2>/dev/null; do
+        beat
+        [ "$2" != bytes ] || say bytes "$(du -s -B1 "$work" | cut -f1)" "$size"
+        sleep 0.5
+    done
+    wait "$child"
+    status=$?
+    child=''
+    return "$status"
+}
+
+matches() {
+    say checking "$1" "$size"
+    sha256sum <"$1" >"$work/sum" &
+    # Not to know is not "altered": a good image must not be removed because the disk is full.
+    { follow $! quiet && read -r sum rest <"$work/sum"; } ||
+        fail 17 "cannot read $1, or cannot write into the store: $store"
+    [ "$sum" = "$hex" ]
+}
+
+finish() {
+    say image "$final" "sha256:$hex"
+    exit 0
+}
+
+# shellcheck disable=SC2329 # called by the traps
+cleanup() {
+    trap '' HUP INT TERM PIPE
+    [ -z "$child" ] || kill "$child" 2>/dev/null
+    [ -z "$child" ] || wait "$child" 2>/dev/null
+    [ -z "$locked" ] || release_lock
+    rm -rf "$work" "$lock.new-$token"
+}
+
+# --- the steps ------------------------------------------------------------------------------------
+
+require_space() {
+    free=$(df --output=avail -B1 "$store" | tail -n 1)
+    needed=$((size + MARGIN))
+    [ "$free" -ge "$needed" ] ||
+        fail 12 "the store's disk is too full: $needed bytes are needed, $free are free in $store"
+}
+
+explain_pull() {
+    text=$(tail -c 2000 "$work/log")
+    printf '%s\n' "$text" >&2
+    case $text in
+    *"no space left on device"* | *"quota exceeded"*) fail 12 "no space in $store" ;;
+    *"verifying sha256"* | *"match expected size"*) fail 16 "the registry has wrong bytes" ;;
+    *x509:* | *certificate*) fail 15 "the registry's certificate is not trusted here" ;;
+    *_UNKNOWN:* | *NOT_FOUND* | *"404 "*) fail 14 "the registry has no such image" ;;
+    *UNAUTHORIZED* | *DENIED* | *"401 "* | *"403 "*) fail 15 "the registry refused us" ;;
+    *"connection re"* | *"no such host"* | *timeout* | *"unexpected EOF"* | *"500 "* | *"502 "* | \
+        *"503 "* | *"504 "* | *unreachable* | *"no route"* | *deadline* | *TOOMANY* | *"429 "* | \
+        *UNAVAILABLE* | *"server misbehaving"*)
+        fail 13 "the registry cannot be reached from $(uname -n)"
+        ;;
+    esac
+    fail 18 "apptainer pull failed"
+}
+
+pull() {
+    mkdir "$work/tmp" || fail 12 "cannot write into the store: $store"
+    guard=''
+    # A puller that is killed outright must not leave its apptainer behind.
+    setpriv --pdeathsig TERM true 2>/dev/null && guard='setpriv --pdeathsig TERM'
+    # shellcheck disable=SC2086 # the guard is words
+    APPTAINER_TMPDIR=$work/tmp APPTAINER_DISABLE_CACHE=1 \
+        $guard "$apptainer" pull --disable-cache "$work/image.sif" "$reference" \
+        >"$work/log" 2>&1 &
+    follow $! bytes || explain_pull
+    matches "$work/image.sif" ||
+        fail 16 "the image that came has the sha256 ${sum:-?}, not $hex"
+    chmod a-w "$work/image.sif"
+    sync "$work/image.sif" 2>/dev/null || sync
+    mv -T "$work/image.sif" "$final" || fail 17 "cannot write into the store: $store"
+    sync "$store" 2>/dev/null || sync
+    say pulled "$final"
+}
+
+main() {
+    [ $# -eq 5 ] || fail 10 "usage: stage_one.sh STORE REFERENCE HEX SIZE APPTAINER"
+    store=$1 reference=$2 hex=$3 size=$4 apptainer=$5
+    final=$store/sha256-$hex.sif
+    lock=$store/.lock-$hex
+    token=$$.$(date +%s).$(uname -n)
+    work=$store/.pull-$hex-$token
+    locked='' child='' count=0 sum=''
+    command -v "$apptainer" >/dev/null || fail 11 "there is no program $apptainer on $(uname -n)"
+    mkdir -p "$store" || fail 17 "cannot make the store: $store"
+    trap cleanup EXIT
+    trap 'exit 129' HUP
+    trap 'exit 130' INT
+    trap 'exit 141' PIPE
+    trap 'exit 143' TERM
+    mkdir "$work" || fail 17 "cannot write into the store: $store"
+    say apptainer "$("$apptainer" --version)"
+    ! command -v sbatch >/dev/null || say slurm "$(sbatch --version)"
+    if [ -e "$final" ] && matches "$final"; then finish; fi
+    take_lock
+    sweep
+    if [ -e "$final" ]; then
+        if matches "$final"; then finish; fi
+        say altered "$final"
+        rm -f "$final" || fail 17 "cannot remove the altered image: $final"
+    fi
+    require_space
+    pull
+    rm -rf "$lock.dead-"*
+    finish
+}
+
+# Nothing here may read the rest of a script that comes on standard input.
+main "$@" </dev/null

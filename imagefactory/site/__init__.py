@@ -1,0 +1,22 @@
+"""Where images are run: checked site records, the launch line of each, and what its logs mean."""
+
+from imagefactory.site.environment import Setting, decide_environment, shell_lines
+from imagefactory.site.launch import launch_argv
+from imagefactory.site.load import list_sites, load_site
+from imagefactory.site.record import Access, Launcher, Scheduler, Site
+from imagefactory.site.symptoms import Symptom, read_log
+
+__all__ = [
+    "Access",
+    "Launcher",
+    "Scheduler",
+    "Setting",
+    "Site",
+    "Symptom",
+    "decide_environment",
+    "launch_argv",
+    "list_sites",
+    "load_site",
+    "read_log",
+    "shell_lines",
+]

@@ -1,0 +1,133 @@
+"""Site records: found by name, read, checked; `here` is built in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from imagefactory.base.errors import ConfigurationFault, Fault, UsageFault, nearest
+from imagefactory.base.files import data_folder, settings_folder
+from imagefactory.base.ordinary import ordinary_cache
+from imagefactory.base.settings import load_schema, read_yaml
+from imagefactory.site.record import Access, Launcher, Scheduler, Site
+
+HERE = "here"
+
+
+def load_site(name: str) -> Site:
+    """The site of this name: the user's record, the sandbox's, or the built-in `here`.
+
+    Raises UsageFault with the nearest name for an unknown site, ConfigurationFault with all faults
+    of its record.
+    """
+    known = _find_records()
+    if name in known:
+        return read_site(known[name])
+    if name == HERE:
+        return here()
+    names = {*known, HERE}
+    raise UsageFault(
+        f"there is no site {name!r}",
+        where=str(_folders()[0]),
+        fix=nearest(name, names) + "; the sites of the sandbox need: imagefactory sandbox up",
+    )
+
+
+def list_sites() -> list[Site]:
+    """All sites, by name; raises ConfigurationFault with the faults of all damaged records."""
+    sites: list[Site] = []
+    faults: list[Fault] = []
+    known = _find_records()
+    for path in known.values():
+        try:
+            sites.append(read_site(path))
+        except ConfigurationFault as err:
+            faults += err.faults
+    if faults:
+        raise ConfigurationFault.from_faults(faults)
+    if HERE not in known:
+        sites.append(here())
+    return sorted(sites, key=lambda site: site.name)
+
+
+def read_site(path: Path) -> Site:
+    """Read one record; raises ConfigurationFault with every fault found."""
+    document = read_yaml(path, load_schema("imagefactory.site", "site.schema.json"))
+    faults = list(_find_conflicts(document, path))
+    if faults:
+        raise ConfigurationFault.from_faults(faults)
+    access = dict(document["access"])
+    for key in ("identity", "known_hosts"):
+        if key in access:
+            access[key] = Path(access[key]).expanduser()
+    return Site(
+        name=document["name"],
+        description=document.get("description", ""),
+        access=Access(**access),
+        apptainer=document.get("apptainer", "apptainer"),
+        scheduler=Scheduler(**document["scheduler"]),
+        launcher=Launcher(**document["launcher"]),
+        store=document["folders"]["store"],
+        work=document["folders"]["work"],
+        nodes=document.get("nodes", 1),
+        environment=tuple(document.get("environment", {}).items()),
+    )
+
+
+def here() -> Site:
+    """The user's own machine: no queue, and the image's own mpirun inside one container."""
+    cache = ordinary_cache()
+    return Site(
+        name=HERE,
+        description="this machine: Apptainer, no queue, the image's own mpirun",
+        access=Access("local"),
+        apptainer="apptainer",
+        scheduler=Scheduler("none"),
+        launcher=Launcher("mpirun"),
+        store=str(cache / "store"),
+        work=str(cache / "runs"),
+    )
+
+
+def _find_conflicts(document: dict[str, Any], path: Path) -> Iterator[Fault]:
+    """What each key allows, but not all together."""
+    if document["name"] != path.stem:
+        yield Fault(
+            f"the site is named {document['name']!r}, its file {path.name!r}",
+            f"{path}: name",
+            f"write name: {path.stem}, or rename the file",
+        )
+    queued = document["scheduler"]["kind"] == "slurm"
+    launcher = document["launcher"]["kind"]
+    if queued != (launcher == "srun"):
+        yield Fault(
+            f"launcher {launcher} does not go with scheduler {document['scheduler']['kind']}",
+            f"{path}: launcher.kind",
+            f"write launcher kind: {'srun' if queued else 'mpirun'}",
+        )
+    if not queued and document["access"]["kind"] == "ssh":
+        yield Fault(
+            "a site without a scheduler must be this machine",
+            f"{path}: scheduler.kind",
+            "write access kind: local, or scheduler kind: slurm",
+        )
+    if not queued and document.get("nodes", 1) != 1:
+        yield Fault("without a scheduler there is one node", f"{path}: nodes", "write nodes: 1")
+    if launcher == "mpirun" and {"plugin", "sharens"} & set(document["launcher"]):
+        yield Fault(
+            "mpirun takes no plugin and no sharens", f"{path}: launcher", "take these keys away"
+        )
+
+
+def _folders() -> tuple[Path, Path]:
+    return settings_folder() / "sites", data_folder() / "sandbox" / "sites"
+
+
+def _find_records() -> dict[str, Path]:
+    """Files by site name; the user's own record wins over the sandbox's."""
+    found: dict[str, Path] = {}
+    for folder in _folders():
+        for path in sorted(folder.glob("*.yaml")):
+            found.setdefault(path.stem, path)
+    return found

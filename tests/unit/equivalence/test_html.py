@@ -1,0 +1,115 @@
+"""The report: well-formed, nothing from outside, nothing unescaped."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+from imagefactory.equivalence import Comparison, compare, write_report
+from imagefactory.equivalence.charts import choose_window, mean_rates
+from imagefactory.equivalence.html import render
+from tests.unit.equivalence.conftest import DURATION, MakeRun, random_pairs, spikes_from
+
+VOID = {"meta", "br", "line", "path", "rect", "polyline"}
+EVIL = '<script>alert("x")</script>&'
+
+
+class Checker(HTMLParser):
+    """Keeps the open elements; fails where one is closed that is not open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[str] = []
+        self.links: list[str] = []
+        self.ids: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append(tag)
+        given = dict(attrs)
+        self.links += [given[name] or "" for name in ("href", "src") if name in given]
+        self.ids += [given["id"] or ""] if "id" in given else []
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag
+
+
+def parse(text: str) -> Checker:
+    checker = Checker()
+    checker.feed(text)
+    checker.close()
+    assert checker.open == []
+    return checker
+
+
+def three(make_run: MakeRun) -> list[Comparison]:
+    a = make_run("run-a")
+    different = make_run("run-c", spikes_from(random_pairs(2)), parameters__weight_scale=1.02)
+    return [
+        compare(a, make_run("run-b", site="bookworm")),
+        compare(a, different),
+        compare(a, make_run("run-d", machine__cpu=None, geometry__virtual_processes=4)),
+    ]
+
+
+def test_report_is_well_formed_and_self_contained(make_run: MakeRun, tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    write_report(three(make_run), path)
+    text = path.read_text(encoding="utf-8")
+    checker = parse(text)
+    assert checker.links == ["#c1", "#c2", "#c3"]
+    assert checker.ids == ["c1", "c2", "c3"]
+    assert "script" not in checker.seen
+    assert not re.search(r"https?://|url\(|@import", text)
+    assert [text.count(f"<h2>{word}") for word in ("IDENTICAL", "DIFFERENT", "INVALID")] == [1] * 3
+
+
+def test_report_says_what_the_verdict_says(make_run: MakeRun) -> None:
+    text = render(three(make_run))
+    assert "first divergence" in text
+    assert "weight_scale 1 and 1.02" in text
+    assert "the record does not tell the CPU model" in text
+    assert "= violated" in text
+    assert "srun --mpi=pmix apptainer exec image.sif" in text
+
+
+def test_everything_of_a_record_is_escaped(make_run: MakeRun) -> None:
+    a = make_run("run-a", machine__cpu=EVIL, site=EVIL, commands=[[EVIL]])
+    b = make_run("run-b", spikes_from(random_pairs(2)), parameters__note=EVIL, versions__nest=EVIL)
+    c = make_run("run-c", state="FAILED", failure={"what": EVIL, "where": EVIL, "fix": EVIL})
+    text = render([compare(a, b), compare(a, c)])
+    parse(text)
+    assert "<script" not in text
+    assert text.count("&lt;script&gt;") >= 7
+
+
+def test_report_without_spikes_has_no_drawing(make_run: MakeRun) -> None:
+    text = render([compare(make_run("run-a"), make_run("run-b", spikes__file=None))])
+    parse(text)
+    assert "<svg" not in text
+
+
+def test_window_shows_the_neuron_that_diverges(make_run: MakeRun) -> None:
+    pairs = [pair for pair in random_pairs(1) if pair[1] != 43]
+    a, b = spikes_from(pairs), spikes_from([*pairs, (1990, 43)])
+    comparison = compare(make_run("run-a", a), make_run("run-b", b))
+    window = choose_window(a, comparison.divergence)
+    assert 43 in window.rows
+    assert window.start <= 199.0 <= window.end <= DURATION
+    assert set(choose_window(a, None).rows) <= set(range(50))
+
+
+def test_mean_rates_leave_the_warm_up_out() -> None:
+    pairs = [(step, 0) for step in range(100, 2001, 100)] + [(700, 45)]
+    (_, excitatory, cv), (_, inhibitory, none) = mean_rates(spikes_from(pairs), 50.0)
+    assert excitatory == 15 / 40 / 0.15
+    assert inhibitory == 1 / 10 / 0.15
+    assert cv == 0.0
+    assert none != none

@@ -1,0 +1,74 @@
+"""What a build prints: shown as progress, and read backwards when it fails."""
+
+from __future__ import annotations
+
+import pytest
+
+from imagefactory.base.report import Silent
+from imagefactory.image.watch import BuildWatch, failing_line
+
+DEFINITION = """\
+Bootstrap: localimage
+From: base
+
+%post
+    cd /
+    export SOURCE_DATE_EPOCH=1767225600
+    sed -i '1i #pragma once' nest_impl.h
+    cmake --build ../build --parallel $(nproc)
+    rm -rf /var/log/* /var/cache/*
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "number"),
+    [
+        ("cd /", 5),
+        ("sed -i 1i #pragma once nest_impl.h", 7),
+        ("cmake --build ../build --parallel 2", 8),
+        ("rm -rf /var/log/apt /var/log/btmp /var/cache/apt", 9),
+        ("", None),
+        ("completely unlike anything that stands there", None),
+    ],
+)
+def test_the_failing_line_is_found_as_the_shell_prints_it(command: str, number: int | None) -> None:
+    assert failing_line(DEFINITION, command) == number
+
+
+class Heard(Silent):
+    """Keeps notes and progress too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.notes: list[str] = []
+        self.parts: list[tuple[float, float | None]] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def progress(self, what: str, done: float, total: float | None = None, unit: str = "B") -> None:
+        self.parts.append((done, total))
+
+
+def test_a_user_sees_what_is_being_done_and_how_far_it_is() -> None:
+    report = Heard()
+    watch = BuildWatch(report)
+    for text in (
+        "INFO:    Running post scriptlet",
+        "+ cd /",
+        "+ cmake --build ../build --parallel 2",
+        "[  7%] Building CXX object a.o",
+        "[100%] Built target nest",
+    ):
+        watch.line(text)
+    assert report.notes == ["cmake --build ../build --parallel 2"]
+    assert report.parts == [(7, 100), (100, 100)]
+    assert watch.last_command == "cmake --build ../build --parallel 2"
+
+
+def test_what_fails_after_post_is_not_blamed_on_post() -> None:
+    watch = BuildWatch(Silent())
+    watch.line("+ rm -rf /var/log/apt")
+    watch.line("INFO:    Creating SIF file...")
+    watch.line("FATAL:   While creating SIF: write: no space left on device")
+    assert watch.last_command == ""
