@@ -9,7 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -84,7 +84,7 @@ class Runner:
             status = process.wait(timeout)
         except subprocess.TimeoutExpired:
             raise ToolFailed(
-                f"{words[0]} was stopped: it took more than {timeout:.0f} s",
+                f"{words[0]} was stopped: it took more than {timeout:g} s",
                 where=shlex.join(words),
                 detail="\n".join(errors.lines[-TAIL_LINES:]),
             ) from None
@@ -182,11 +182,11 @@ class _Stream:
 def _feed(process: subprocess.Popen[str], stdin: str) -> None:
     if process.stdin is None:
         return
-    try:
+    # A program that ends before it read all breaks the pipe; its status tells why.
+    with suppress(BrokenPipeError):
         process.stdin.write(stdin)
+    with suppress(BrokenPipeError):
         process.stdin.close()
-    except BrokenPipeError:
-        process.stdin = None  # it ended before it read all; its status tells why
 
 
 def _end(process: subprocess.Popen[str]) -> None:

@@ -1,8 +1,8 @@
 """A definition becomes one SIF with a record beside it; what is inside is measured, not claimed."""
 
 from imagefactory.image.apptainer import Apptainer, find_apptainer, require_sif
-from imagefactory.image.build import BuildPlan, build, plan_build, rebuild
-from imagefactory.image.inspect import ImageFacts, inspect
+from imagefactory.image.building import BuildPlan, build, plan_build, rebuild
+from imagefactory.image.inspection import ImageFacts, inspect
 from imagefactory.image.record import BuildRecord
 from imagefactory.image.testing import TestReport, test_image
 

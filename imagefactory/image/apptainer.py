@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,14 @@ from imagefactory.base import apptainer as programs
 from imagefactory.base.errors import ConfigurationFault, ToolFailed
 from imagefactory.base.ordinary import ordinary_runner, ordinary_user
 from imagefactory.base.process import Done, Runner, which
-from imagefactory.base.report import Report
+from imagefactory.base.report import Report, size
 
 SIF_MAGIC = b"SIF_MAGIC"  # at offset 32, after the launch script: sylabs/sif, pkg/sif/sif.go
 MAGIC_OFFSET = 32
+LAYOUT = b"\x0001\x00"  # the version of the header, behind the magic
+# Where the data begin and how many bytes they are, two numbers of 8 bytes in the same header.
+EXTENT = struct.Struct("<qq")
+EXTENT_OFFSET = 112
 FUSE = Path("/dev/fuse")
 SUBUID = Path("/etc/subuid")
 
@@ -62,19 +67,37 @@ def find_apptainer(report: Report) -> Apptainer:
 
 
 def require_sif(path: Path) -> Path:
-    """The path, absolute, if it is a whole SIF by its header; else ConfigurationFault."""
+    """The path, absolute, if it is a whole SIF by its header.
+
+    Raises ConfigurationFault if it is none, ToolFailed if its end is missing.
+    """
     try:
         with path.open("rb") as stream:
-            head = stream.read(MAGIC_OFFSET + len(SIF_MAGIC))
+            head = stream.read(EXTENT_OFFSET + EXTENT.size)
     except OSError as err:
         raise ConfigurationFault(
             f"cannot read the image: {err.strerror}", where=str(path)
         ) from None
-    if head[MAGIC_OFFSET:] != SIF_MAGIC:
+    if head[MAGIC_OFFSET : MAGIC_OFFSET + len(SIF_MAGIC)] != SIF_MAGIC:
         raise ConfigurationFault(
             "this is no SIF", where=str(path), fix="build one: imagefactory image build RECIPE"
         )
+    there, whole = path.stat().st_size, _whole_size(head)
+    if there < whole:
+        raise ToolFailed(
+            f"the image is cut: {size(there)} of {size(whole)} are there",
+            where=str(path),
+            fix="pull or build it again",
+        )
     return path.absolute()
+
+
+def _whole_size(head: bytes) -> int:
+    """How many bytes the SIF of this header has; 0 for a layout that we do not know."""
+    if not head.startswith(LAYOUT, MAGIC_OFFSET + len(SIF_MAGIC)):
+        return 0
+    end = EXTENT_OFFSET + EXTENT.size
+    return sum(EXTENT.unpack_from(head, EXTENT_OFFSET)) if len(head) == end else end
 
 
 def require_fuse() -> None:

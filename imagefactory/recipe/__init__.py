@@ -1,6 +1,6 @@
 """A recipe that was checked is one Apptainer definition, the same text every time."""
 
-from imagefactory.recipe.define import Definition, define
+from imagefactory.recipe.definition import Definition, define
 from imagefactory.recipe.load import load_recipe
 from imagefactory.recipe.recipe import Distro, Recipe, Requirement, Source
 

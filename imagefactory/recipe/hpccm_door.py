@@ -8,8 +8,10 @@ back, the distribution is named, and nothing that downloads is used.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 from imagefactory.base.errors import nearest
@@ -29,11 +31,17 @@ LIKE_UBUNTU = {"bookworm": "ubuntu22", "trixie": "ubuntu24"}
 SYNTAX = "3.8"  # the definition syntax; HPCCM's default, 2.6, drops all stages but one
 
 
+def hpccm_module(name: str) -> Any:
+    """A module of HPCCM; Python's warnings about its source are not for our users."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return import_module(name)
+
+
 @contextmanager
 def hpccm_settings(suite: str) -> Iterator[None]:
     """HPCCM set for an Apptainer definition on this Debian suite; its globals are put back."""
-    from hpccm import config
-
+    config = hpccm_module("hpccm.config")
     before = {name: value for name, value in vars(config).items() if name.startswith("g_")}
     try:
         config.set_container_format("singularity")
@@ -49,21 +57,17 @@ def hpccm_settings(suite: str) -> Iterator[None]:
 
 def make(kind: str, **keywords: Any) -> Any:
     """One HPCCM primitive or building block; a keyword that HPCCM would ignore is a defect."""
-    from hpccm import building_blocks, primitives
-
     for name in keywords:
         if name not in KEYWORDS[kind]:
             message = f"HPCCM's {kind} does not read {name!r}: {nearest(name, KEYWORDS[kind])}"
             raise TypeError(message)
-    home = building_blocks if kind == "apt_get" else primitives
-    return getattr(home, kind)(**keywords)
+    home = "building_blocks" if kind == "apt_get" else "primitives"
+    return getattr(hpccm_module(f"hpccm.{home}"), kind)(**keywords)
 
 
 def stage_text(layers: list[Any]) -> str:
     """The layers of one stage as definition text."""
-    from hpccm import Stage
-
-    stage = Stage()
+    stage = hpccm_module("hpccm").Stage()
     for layer in layers:
         stage += layer
     text = str(stage)

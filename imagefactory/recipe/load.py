@@ -84,6 +84,13 @@ def _find_missing_files(file: Path, document: Document) -> Iterator[Fault]:
         for target in source.get("files", {}).values():
             if ".." in Path(target).parts:
                 yield Fault(f"{target!r} leaves the source", f"{file}: {source['name']}.files")
+    distro = document["stack"]["distro"]
+    if {"sources", "python"} & set(distro) and not distro["packages"].get("build"):
+        yield Fault(
+            "sources and wheels are installed in the build stage, and it has no packages",
+            f"{file}: stack.distro.packages",
+            "add build: [python3-pip, ...]",
+        )
     for name in named:
         if not (file.parent / name).is_file():
             yield Fault(f"the file {name!r} is missing", str(file), f"put it into {file.parent}")

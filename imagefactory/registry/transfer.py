@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from imagefactory.base.errors import (
     ConfigurationFault,
@@ -17,7 +19,7 @@ from imagefactory.base.errors import (
     nearest,
 )
 from imagefactory.base.files import CHUNK, digest_of, require_space, whole_file
-from imagefactory.base.http import retrying
+from imagefactory.base.http import PAUSES, retrying
 from imagefactory.base.report import Report, size
 from imagefactory.base.values import Digest, ImageRef
 from imagefactory.registry.connection import Registry
@@ -144,9 +146,9 @@ def push(sif: Path, ref: ImageRef, report: Report, registry: Registry | None = N
         return plan.artifact
     with report.step(f"push {sif.name} to {ref}"):
         if not plan.has_layer:
-            _upload(
-                plan.artifact.layer, plan.artifact.size, _FileBody.maker(plan, report), registry
-            )
+            with sif.open("rb") as stream:
+                body = partial(_FileBody, stream, plan.artifact.size, report)
+                _upload(plan.artifact.layer, plan.artifact.size, body, registry)
         if not _has_blob(digest_of_bytes(CONFIG), registry):
             _upload(digest_of_bytes(CONFIG), len(CONFIG), lambda: CONFIG, registry)
         registry.call(
@@ -176,7 +178,13 @@ def plan_pull(
     return PullPlan(artifact, to, same)
 
 
-def pull(ref: ImageRef, to: Path, report: Report, registry: Registry | None = None) -> Artifact:
+def pull(
+    ref: ImageRef,
+    to: Path,
+    report: Report,
+    registry: Registry | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Artifact:
     """Pull a SIF into the file `to`: whole and checked, or not at all (what was there stays)."""
     registry = registry or Registry(ref)
     plan = plan_pull(ref, to, report, registry)
@@ -185,7 +193,7 @@ def pull(ref: ImageRef, to: Path, report: Report, registry: Registry | None = No
         return plan.artifact
     require_space(to.absolute().parent, plan.artifact.size)
     with report.step(f"pull {ref}"), whole_file(to, SIF_MODE) as temporary:
-        retrying(lambda: _download(plan.artifact, temporary, report, registry))
+        retrying(lambda: _download(plan.artifact, temporary, report, registry), PAUSES, sleep)
     return plan.artifact
 
 
@@ -224,15 +232,12 @@ def _upload(digest: Digest, length: int, body: Any, registry: Registry) -> None:
 class _FileBody:
     """A file as the body of a request, that tells how far it was read."""
 
-    def __init__(self, path: Path, length: int, report: Report) -> None:
-        self._stream = path.open("rb")
+    def __init__(self, stream: BinaryIO, length: int, report: Report) -> None:
+        stream.seek(0)  # each try begins anew
+        self._stream = stream
         self._length = length
         self._report = report
         self._sent = 0
-
-    @classmethod
-    def maker(cls, plan: PushPlan, report: Report) -> Any:
-        return lambda: cls(plan.sif, plan.artifact.size, report)
 
     def __len__(self) -> int:
         return self._length
@@ -242,8 +247,6 @@ class _FileBody:
         chunk = self._stream.read(max(count, CHUNK) if count > 0 else count)
         self._sent += len(chunk)
         self._report.progress("upload", self._sent, self._length)
-        if not chunk:
-            self._stream.close()
         return chunk
 
 

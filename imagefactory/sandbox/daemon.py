@@ -113,6 +113,7 @@ def start_engine(program: Path, settings: SandboxSettings, report: Report) -> En
     """Start dockerd and wait until it answers."""
     own = OwnEngine(settings.folder / "engine")
     own.folder.mkdir(parents=True, exist_ok=True)
+    cache_folder().mkdir(parents=True, exist_ok=True)  # dockerd would close it to others
     if own_engine(settings) is None:
         own.pid_file.unlink(missing_ok=True)  # a stale one keeps dockerd from starting
     environment = {**os.environ, "PATH": f"{os.environ.get('PATH', '')}:{SYSTEM_PATH}"}

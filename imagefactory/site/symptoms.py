@@ -37,6 +37,12 @@ SYMPTOMS = (
     ),
     Symptom(
         38,
+        r"no instance found with name sharens_instance|with --sharens has already exited",
+        "the first rank of a node ended before the others could join its namespace",
+        "look in the log for what that first rank wrote",
+    ),
+    Symptom(
+        38,
         r"fuse: device|/dev/fuse|image driver mount failure",
         "Apptainer may not mount the image: it has no access to /dev/fuse",
         "ask the site's administrator for access to /dev/fuse on the compute nodes",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -18,7 +19,13 @@ from imagefactory.base.values import Digest
 from imagefactory.image import Apptainer
 from imagefactory.recipe import Distro, Recipe, Requirement
 
-SIF_HEAD = b"#!/usr/bin/env run-singularity\n\0" + b"SIF_MAGIC\0" + b"01\0"
+# Launch line, magic, versions, id, five numbers, table, then where the data are: 128 and 0 bytes.
+SIF_HEAD = (
+    b"#!/usr/bin/env run-singularity\n\0"
+    + b"SIF_MAGIC\x0001\x0002\x00"
+    + bytes(16)
+    + struct.pack("<8q", 0, 0, 1, 1, 128, 0, 128, 0)
+)
 WHEEL = Requirement("thing==1.0", Digest("sha256:" + "a" * 64))
 
 
@@ -30,6 +37,7 @@ class FakeRunner:
     lines: list[str] = field(default_factory=list)
     fails: bool = False
     build_fails: bool = False
+    exec_error: str = ""
     unreadable: bool = False
     outputs: dict[str, str] = field(default_factory=dict)
     ran: list[list[str]] = field(default_factory=list)
@@ -47,6 +55,8 @@ class FakeRunner:
                 raise ToolFailed("apptainer ended with exit status 255", detail=self.lines[-1])
             (options["cwd"] / "image.sif").write_bytes(self.content)
         status = 1 if words[0] == "test" and self.unreadable else 0
+        if self.exec_error and "exec" in words:
+            return Done(tuple(words), 255, "", self.exec_error, 0)
         told = next((text for word, text in self.outputs.items() if word in words), "")
         if self.fails and words[0] != "test" and options.get("check", True):
             raise ToolFailed(f"{words[0]} ended with exit status 255", detail="FATAL: damaged")
@@ -77,10 +87,10 @@ def machine(
     """A machine that may build; the versions of its tools can be changed."""
     versions = {"mmdebstrap": "1.3.5"}
     ourselves = pwd.getpwuid(os.getuid())
-    # Modules, not names: the front door's function `build` hides the module of that name.
+    # Modules, not names in them: each has a name of its own for what it imported.
     build, reach, base, ordinary = (
         import_module(f"imagefactory.{name}")
-        for name in ("image.build", "image.reach", "image.apptainer", "base.ordinary")
+        for name in ("image.building", "image.reach", "image.apptainer", "base.ordinary")
     )
     for module in (build, base, ordinary):
         monkeypatch.setattr(module, "ordinary_user", lambda: ourselves)

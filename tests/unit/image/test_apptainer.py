@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shlex
+import struct
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,9 @@ def test_the_command_line(golden: Golden, apptainer: Apptainer) -> None:
     golden.check("image/exec.txt", "\n".join(lines) + "\n")
 
 
-@pytest.mark.parametrize("content", [b"", b"short", b"\x7fELF" * 30, SIF_HEAD.replace(b"S", b"s")])
+@pytest.mark.parametrize(
+    "content", [b"", b"short", b"\x7fELF" * 30, SIF_HEAD.replace(b"SIF", b"sif")]
+)
 def test_what_is_no_sif_is_one_clear_error(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "x.sif"
     path.write_bytes(content)
@@ -38,6 +41,17 @@ def test_what_is_no_sif_is_one_clear_error(tmp_path: Path, content: bytes) -> No
 def test_what_cannot_be_read_is_one_clear_error(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigurationFault, match="cannot read the image"):
         require_sif(tmp_path / name)
+
+
+@pytest.mark.parametrize("kept", [60, 120, 128, 1000, 1127])
+def test_a_cut_sif_is_told_from_its_own_header(tmp_path: Path, kept: int) -> None:
+    path = tmp_path / "x.sif"
+    whole = SIF_HEAD[:112] + struct.pack("<qq", 128, 1000) + bytes(1000)
+    path.write_bytes(whole[:kept])
+    with pytest.raises(ToolFailed, match="the image is cut"):
+        require_sif(path)
+    path.write_bytes(whole)
+    assert require_sif(path) == path
 
 
 def test_a_sif_is_taken(tmp_path: Path) -> None:

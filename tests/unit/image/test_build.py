@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,9 @@ def test_the_build_is_reproducible_and_stays_off_the_small_places(
     environment = runner.environments[runner.ran.index(words)]
     assert "--reproducible" in words
     assert environment["SOURCE_DATE_EPOCH"] == "1767225600"
+    binds = [after for word, after in pairwise(words) if word == "--bind"]
+    assert {bind.partition(":")[2] for bind in binds} == {"/tmp", "/var/tmp"}
+    assert all(bind.startswith(str(ordinary_cache())) for bind in binds)
     cache = str(ordinary_cache())
     assert all(environment[f"APPTAINER_{name}DIR"].startswith(cache) for name in ("TMP", "CACHE"))
 

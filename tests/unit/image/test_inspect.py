@@ -63,7 +63,17 @@ def test_labels_that_cannot_be_read_are_no_labels(
     assert inspect(sif, apptainer).labels == {}
 
 
-def test_a_cut_image_is_one_clear_error(
+def test_an_image_that_is_damaged_behind_its_labels_is_not_called_unknown(
+    sif: Path, apptainer: Apptainer, runner: FakeRunner
+) -> None:
+    runner.outputs, runner.exec_error = {"inspect": labels()}, "FATAL: input/output error"
+    with pytest.raises(ToolFailed, match="damaged"):
+        inspect(sif, apptainer)
+    runner.exec_error = "FATAL:   stat /bin/sh: no such file or directory"
+    assert inspect(sif, apptainer).glibc == "unknown"
+
+
+def test_a_damaged_image_is_one_clear_error(
     sif: Path, apptainer: Apptainer, runner: FakeRunner
 ) -> None:
     runner.fails = True

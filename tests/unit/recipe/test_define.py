@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
+from imagefactory.base.errors import ConfigurationFault
 from imagefactory.recipe import define, load_recipe
-from imagefactory.recipe.hpccm_door import KEYWORDS, hpccm_settings, make, stage_text
+from imagefactory.recipe.hpccm_door import KEYWORDS, hpccm_module, hpccm_settings, make, stage_text
 from tests.conftest import Golden
 from tests.unit.recipe.conftest import NEST_RECIPE, SDIST, WHEEL, WriteRecipe
 
 
 def hpccm_globals() -> dict[str, Any]:
-    from hpccm import config
-
+    config = hpccm_module("hpccm.config")
     return {name: value for name, value in vars(config).items() if name.startswith("g_")}
 
 
@@ -45,8 +45,7 @@ def test_two_definitions_in_one_process_in_both_orders(write_recipe: WriteRecipe
 def test_what_hpccm_was_set_to_does_not_matter_and_is_left_alone(
     write_recipe: WriteRecipe,
 ) -> None:
-    from hpccm import config
-
+    config = hpccm_module("hpccm.config")
     recipe = load_recipe(write_recipe())
     clean = define(recipe).text
     before = hpccm_globals()
@@ -104,10 +103,11 @@ def test_every_keyword_of_ours_is_read_by_hpccm() -> None:
     """If HPCCM renames one, its `kwargs.get` no longer asks for it, and this fails."""
     import inspect
 
-    from hpccm import building_blocks, primitives
-
+    primitives, blocks = (
+        hpccm_module(f"hpccm.{name}") for name in ("primitives", "building_blocks")
+    )
     for kind, keywords in KEYWORDS.items():
-        owner = getattr(primitives, kind, None) or getattr(building_blocks, kind)
+        owner = getattr(primitives, kind, None) or getattr(blocks, kind)
         source = Path(inspect.getfile(owner)).read_text(encoding="utf-8")
         read = set(re.findall(r"kwargs\.get\(\s*'(\w+)'", source))
         assert keywords <= read, kind
@@ -152,3 +152,29 @@ def test_no_destination_of_a_copy_is_there_already(write_recipe: WriteRecipe) ->
         assert copied
         targets = [line.split()[1] for line in copied[1].splitlines()]
         assert not {"/usr", "/usr/local", "/usr/local/lib", "/opt"} & set(targets)
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["rm -rf /tmp/*", "cd /var/tmp", "cp x ~/x", 'touch "$HOME/x"', "rm -r ${TMPDIR}", "ls /root"],
+)
+def test_a_command_that_reaches_the_host_is_refused(
+    write_recipe: WriteRecipe, command: str
+) -> None:
+    """Apptainer mounts the host's /tmp into a build: `rm -rf /tmp/*` there emptied it."""
+
+    def spoil(document: dict[str, Any]) -> None:
+        document["stack"]["distro"]["sources"][0]["prepare"] = [command]
+
+    with pytest.raises(ConfigurationFault, match="would reach the host's"):
+        define(load_recipe(write_recipe(spoil)))
+
+
+@pytest.mark.parametrize("command", ["rm -rf ./tmp", "ls /opt/build/tmp", "make /tmpfs", "a~b"])
+def test_a_command_that_stays_in_the_image_is_taken(
+    write_recipe: WriteRecipe, command: str
+) -> None:
+    def edit(document: dict[str, Any]) -> None:
+        document["stack"]["distro"]["sources"][0]["prepare"] = [command]
+
+    assert command in define(load_recipe(write_recipe(edit))).text

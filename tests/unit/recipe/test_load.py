@@ -147,3 +147,10 @@ def test_the_schema_is_a_schema() -> None:
     from jsonschema import Draft202012Validator
 
     Draft202012Validator.check_schema(load_schema("imagefactory.recipe", "recipe.schema.json"))
+
+
+def test_what_is_built_needs_a_stage_to_be_built_in(write_recipe: WriteRecipe) -> None:
+    def spoil(document: dict[str, Any]) -> None:
+        del distro(document)["packages"]["build"]
+
+    assert "the build stage" in faults_of(write_recipe(spoil))

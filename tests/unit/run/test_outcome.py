@@ -7,6 +7,12 @@ import pytest
 from imagefactory.run.outcome import Ending, find_crash, judge, rank_lines
 from imagefactory.run.states import JobState
 
+LOST_CONNECTION = """\
+2: slurmstepd-c2: error:  mpi/pmix_v5: _errhandler: c2 [1]: pmixp_client_v2.c:211: Error handler \
+invoked: status = -61, source = [slurm.pmix.33.0:3]
+srun: error: c2: tasks 2-3: Killed
+srun: error: c1: tasks 0-1: Killed
+"""
 MPIRUN_SIGNAL = """\
 mpirun noticed that process rank 1 with PID 0 on node vm exited on signal 11 (Segmentation fault).
 """
@@ -27,10 +33,16 @@ the job to be terminated. The first process to do so was:
             (1, "Segmentation fault", "c2"),
         ),
         (
+            "srun: error: c2: task 2: Exited with exit code 255\n"
+            "srun: error: c2: task 3: Exited with exit code 5\n",
+            (3, "Exited with exit code 5", "c2"),
+        ),
+        (
             "srun: error: c2: tasks 2-3: Exited with exit code 1\n",
             (2, "Exited with exit code 1", "c2"),
         ),
         ("srun: error: c1: task 0: Killed\n", (0, "Killed", "c1")),
+        (LOST_CONNECTION, (3, "PMIx lost its connection", "c2")),
         (MPIRUN_SIGNAL, (1, "exited on signal 11 (Segmentation fault).", "vm")),
         (MPIRUN_EXIT, (1, "Exit code:    3", "")),
         ("MPI_ABORT was invoked on rank 3 in communicator", (3, "it called MPI_Abort", "")),

@@ -13,7 +13,7 @@ from imagefactory.sandbox.compile import (
     MODULE_SUM,
     go_environment,
     go_sum,
-    is_new_go,
+    is_fitting_go,
     read_download,
 )
 from imagefactory.sandbox.needs import (
@@ -96,14 +96,15 @@ def test_fuse_mode(tmp_path: Path) -> None:
     ("text", "enough"),
     [
         ("go version go1.25.7 linux/amd64", True),
-        ("go version go1.27 linux/amd64", True),
+        ("go version go1.26 linux/amd64", True),
+        ("go version go1.27 linux/amd64", False),
         ("go version go1.25.6 linux/amd64", False),
         ("go version go1.19.8 linux/amd64", False),
         ("", False),
     ],
 )
 def test_go_version(text: str, enough: bool) -> None:
-    assert is_new_go(text) is enough
+    assert is_fitting_go(text) is enough
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from imagefactory.site import read_log
         ("[c1:1] OPAL ERROR: Unreachable in file ext3x_client.c at line 111", 3),
         ("/lib/libm.so.6: version `GLIBC_2.38' not found", 31),
         ("FATAL:   container creation failed: image driver mount failure: fuse: device", 38),
+        ("FATAL:   no instance found with name sharens_instance_1224", 38),
         ('FATAL:   "nosuch": executable file not found in $PATH', 38),
     ],
 )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from imagefactory.base.errors import ConfigurationFault, Fault
 from imagefactory.base.files import digest_of_text
 from imagefactory.base.values import Digest
 from imagefactory.recipe.hpccm_door import LIKE_UBUNTU, hpccm_settings, make, stage_text
@@ -20,7 +22,9 @@ SOURCES = "/opt/src"
 FACTS = "/opt/imagefactory/facts.json"
 LABEL = "org.ebrains.imagefactory"
 # Exactly what differs between two builds otherwise (facts/building-blocks.md 1).
-CLEAN = "rm -rf /var/log/* /var/cache/* /var/lib/apt/lists/* /tmp/* /root/.cache"
+# Never /tmp or a home: during a build those are the host's own, bound into the image.
+_OF_THE_HOST = re.compile(r"(?<![\w/.-])(/tmp|/var/tmp|/root|/home|~|\$\{?(HOME|TMPDIR))(?![\w.-])")
+CLEAN = "rm -rf /var/log/* /var/cache/* /var/lib/apt/lists/*"
 
 
 @dataclass(frozen=True)
@@ -50,8 +54,27 @@ def define(recipe: Recipe) -> Definition:
     # HPCCM's note on syntax stands before each stage; Apptainer wants no more than a header.
     lines = [line for line in "\n\n".join(texts).splitlines() if not line.startswith("# ")]
     header = f"# {recipe.name} {recipe.version}: made by imagefactory through HPCCM; do not edit"
+    _refuse_the_host(lines, recipe)
     files = tuple(recipe.folder / name for source in distro.sources for name in source.files)
     return Definition("\n".join([header, *lines]) + "\n", recipe, files)
+
+
+def _refuse_the_host(lines: list[str], recipe: Recipe) -> None:
+    """Raise ConfigurationFault for a command that reaches what a build shares with the host.
+
+    Seen: `rm -rf /tmp/*` in a build emptied the host's /tmp.
+    """
+    faults = [
+        Fault(
+            f"{line.strip()!r} would reach the host's {found[1]}",
+            str(recipe.folder),
+            "work below /opt/build: it is the image's own",
+        )
+        for line in lines
+        if (found := _OF_THE_HOST.search(line))
+    ]
+    if faults:
+        raise ConfigurationFault.from_faults(faults)
 
 
 def _base(distro: Distro, stage: str) -> Any:

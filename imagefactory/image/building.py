@@ -16,7 +16,7 @@ from imagefactory.base.ordinary import give, ordinary_cache, ordinary_folder, or
 from imagefactory.base.report import Report, size
 from imagefactory.image.apptainer import Apptainer, require_build_rights, require_fuse
 from imagefactory.image.inputs import fetch, make_root, mmdebstrap_version, root_key
-from imagefactory.image.inspect import own_facts
+from imagefactory.image.inspection import own_facts
 from imagefactory.image.record import (
     BuildRecord,
     changed_parts,
@@ -209,12 +209,14 @@ def _lay_out(plan: BuildPlan, context: Path, report: Report, *, fresh: bool) -> 
 
 def _run_apptainer(plan: BuildPlan, context: Path, log: Path, report: Report) -> Path:
     watch = BuildWatch(report)
-    scratch = ordinary_folder(context / "scratch")
+    scratch, empty = (ordinary_folder(context / name) for name in ("scratch", "empty"))
+    empty.chmod(0o1777)  # apt writes there as a user of its own
     log.touch()
     give(log)
     try:
         plan.apptainer.runner.run(
-            plan.apptainer.program, "build", "--reproducible", "image.sif", "image.def",
+            plan.apptainer.program, "build", "--reproducible", *_apart_from_host(empty),
+            "image.sif", "image.def",
             timeout=BUILD_SECONDS, cwd=context, log=log, on_line=watch.line,
             extra={
                 "SOURCE_DATE_EPOCH": str(plan.recipe.source_date_epoch),
@@ -232,6 +234,12 @@ def _run_apptainer(plan: BuildPlan, context: Path, log: Path, report: Report) ->
             detail=err.detail,
         ) from None
     return context / "image.sif"
+
+
+def _apart_from_host(empty: Path) -> Iterator[str]:
+    """Words that put an empty folder where Apptainer would mount the host's own."""
+    for place in ("/tmp", "/var/tmp"):  # noqa: S108 - names inside the image
+        yield from ("--bind", f"{empty}:{place}")
 
 
 def _put_out(record: BuildRecord, output: Path | None, report: Report) -> BuildRecord:

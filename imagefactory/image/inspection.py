@@ -21,7 +21,8 @@ _ASK = """
 printf 'mpi %s\\n' "$( (ompi_info --version || mpichversion) 2>/dev/null | head -n 1)"
 printf 'glibc %s\\n' "$(ldd --version 2>/dev/null | head -n 1 | sed 's/.* //')"
 printf 'python %s\\n' "$(python3 --version 2>/dev/null | sed 's/.* //')"
-printf 'pmix %s\\n' "$(pmix_info --version 2>/dev/null | head -n 1 | sed 's/.* //')"
+printf 'pmix %s\\n' "$( (pmix_info --version || dpkg-query -W -f '${Version}' libpmix2) \\
+  2>/dev/null | head -n 1 | sed 's/.* //')"
 printf 'nest %s\\n' "$(nest-config --version 2>/dev/null)"
 """
 
@@ -78,14 +79,18 @@ def _labels(sif: Path, apptainer: Apptainer) -> dict[str, str]:
         document = json.loads(done.output)
         return dict(document["data"]["attributes"]["labels"] or {})
     except ToolFailed as err:
-        raise ToolFailed(
-            "the image cannot be opened: it is cut or damaged",
-            where=str(sif),
-            fix="pull or build it again",
-            detail=err.detail,
-        ) from None
+        raise _damaged(sif, err.detail) from None
     except (ValueError, KeyError, TypeError):
         return {}
+
+
+def _damaged(sif: Path, detail: str) -> ToolFailed:
+    return ToolFailed(
+        "the image cannot be opened: it is damaged",
+        where=str(sif),
+        fix="pull or build it again",
+        detail=detail,
+    )
 
 
 def own_facts(sif: Path, apptainer: Apptainer) -> dict[str, Any]:
@@ -100,5 +105,7 @@ def own_facts(sif: Path, apptainer: Apptainer) -> dict[str, Any]:
 
 def _asked(sif: Path, apptainer: Apptainer) -> dict[str, Any]:
     done = apptainer.execute(sif, ["/bin/sh", "-c", _ASK], timeout=60, check=False)
+    if done.status and "no such file or directory" not in done.errors:  # that: it has no shell
+        raise _damaged(sif, done.tail)
     pairs = [line.partition(" ") for line in done.output.splitlines()]
     return {name: value.strip() for name, _, value in pairs}

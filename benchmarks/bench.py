@@ -1,0 +1,207 @@
+"""make bench: how fast, as ratios against the alternative in the same run; writes docs/bench.md.
+
+Run from the checkout after `imagefactory setup`. Nothing here is asserted: a noisy machine is no
+defect. The goals are those of the issue that asked for the table.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from imagefactory.base.files import digest_of, write_text
+from imagefactory.base.ordinary import ordinary_cache, ordinary_folder, ordinary_user
+from imagefactory.base.report import Console
+from imagefactory.base.values import ImageRef
+from imagefactory.image import build, find_apptainer, plan_build
+from imagefactory.model import find_model, resolve_parameters
+from imagefactory.recipe import load_recipe
+from imagefactory.registry import pull, push
+from imagefactory.sandbox import down, load_sandbox, up
+
+TOP = Path(__file__).parents[1]
+PAGE = TOP / "docs" / "bench.md"
+BIN = Path(sys.executable).parent
+PYTHONPATH = "/opt/nest/lib/python3.11/site-packages"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table; seconds, ours and the alternative's."""
+
+    what: str
+    ours: float
+    alternative: str
+    other: float
+    goal: str
+
+    def line(self) -> str:
+        ratio = self.ours / self.other
+        return (
+            f"| {self.what} | {self.ours:.2f} s | {self.alternative} | {self.other:.2f} s "
+            f"| {ratio:.2f} | {self.goal} |"
+        )
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """How long one call takes."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def paired(
+    ours: Callable[[], object], other: Callable[[], object], times: int
+) -> tuple[float, float]:
+    """Medians of two calls, taken by turns so that both meet the same noise."""
+    pairs = [(seconds(ours), seconds(other)) for _ in range(times)]
+    return statistics.median(a for a, _ in pairs), statistics.median(b for _, b in pairs)
+
+
+def command(*argv: str | Path) -> Callable[[], object]:
+    """A program as a call."""
+    return lambda: subprocess.run([str(word) for word in argv], check=True, capture_output=True)
+
+
+def measure_start() -> Row:
+    ours, other = paired(
+        command(BIN / "imagefactory", "--help"), command(sys.executable, "-c", "import click"), 15
+    )
+    return Row("`imagefactory --help`", ours, '`python -c "import click"`', other, "<= 1.5")
+
+
+def measure_rebuild(report: Console) -> Row:
+    record = build(plan_build(load_recipe(TOP / "recipes" / "nest"), report), report)
+    ours = seconds(command(BIN / "imagefactory", "image", "build", TOP / "recipes" / "nest"))
+    return Row("build, nothing changed", ours, "the build itself", record.seconds, "<= 2 s")
+
+
+def measure_transfer(sif: Path, registry: str, report: Console, folder: Path) -> list[Row]:
+    """Push and pull against the oras client and a copy on the same disk."""
+    from oras.client import OrasClient
+
+    client = OrasClient(hostname=registry, insecure=True)
+    local = folder / "nest.sif"
+    shutil.copyfile(sif, local)
+    stamp = str(time.time_ns())
+    copy = seconds(lambda: shutil.copyfile(local, folder / "copy.sif"))
+    # Other bytes for each: a registry takes a blob once.
+    other_sif = folder / "other.sif"
+    shutil.copyfile(local, other_sif)
+    for path, text in ((local, f"a{stamp}"), (other_sif, f"b{stamp}")):
+        with path.open("ab") as stream:
+            stream.write(text.encode())
+    ours_ref = ImageRef.parse(f"oras://{registry}/bench/ours:{stamp}")
+    their_name = f"{registry}/bench/theirs:{stamp}"
+    pushed = seconds(lambda: push(local, ours_ref, report))
+    theirs = seconds(
+        lambda: client.push(
+            target=their_name, files=[str(other_sif)], disable_path_validation=True, quiet=True
+        )
+    )
+    again = seconds(lambda: push(local, ours_ref, report))
+    pulled = seconds(lambda: pull(ours_ref, folder / "pulled.sif", report))
+    their_pull = seconds(lambda: client.pull(target=their_name, outdir=str(folder / "theirs")))
+    assert digest_of(folder / "pulled.sif") == digest_of(local)
+    size = local.stat().st_size / 1e6
+    return [
+        Row(f"push, {size:.0f} MB", pushed, "oras-py push", theirs, ""),
+        Row("push again, nothing changed", again, "first push", pushed, ""),
+        Row(f"pull, {size:.0f} MB, hashed", pulled, "oras-py pull, not hashed", their_pull, ""),
+        Row(f"pull, {size:.0f} MB, hashed", pulled, "copy on the same disk", copy, ""),
+    ]
+
+
+def measure_run(sif: Path, report: Console) -> list[Row]:
+    """One rank of the model in the image, against the same files outside it (chroot; root only)."""
+    if os.geteuid() != 0:
+        report.warn("run in the image against outside: left out, chroot needs root")
+        return []
+    apptainer = find_apptainer(report)
+    folder = ordinary_folder(ordinary_cache() / f"bench-{os.getpid()}")
+    try:
+        root = folder / "root"
+        apptainer.runner.run(
+            apptainer.program, "build", "--sandbox", root, sif, timeout=600, cwd=folder
+        )
+        work = write_model(root / "bench")
+        script = "cd /bench && python3 inside/start.py parameters.json"
+        within = apptainer.exec_argv(sif, ["sh", "-c", script], ["--bind", f"{work}:/bench"])
+        user = ordinary_user()
+        outside = [
+            "chroot", f"--userspec={user.pw_uid}:{user.pw_gid}", root, "env", "-i",
+            "PATH=/usr/bin:/bin", f"PYTHONPATH={PYTHONPATH}", "sh", "-c", script,
+        ]  # fmt: skip
+        ours, other = paired(
+            lambda: apptainer.runner.run(*within, timeout=600, cwd=Path("/")),
+            command(*outside),
+            3,
+        )
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return [Row("one rank, 1 s of the model, in the image", ours, "same files, chroot", other, "")]
+
+
+def write_model(folder: Path) -> Path:
+    """A run folder of the model for one rank."""
+    model = find_model("balanced-random")
+    for place in (folder, folder / "inside", folder / "output"):
+        ordinary_folder(place)
+    for path in model.files:
+        shutil.copyfile(path, folder / "inside" / path.name)
+    parameters = resolve_parameters(model, {"duration_ms": 1000.0})
+    document = {
+        "schema": 1, "model": model.name, "backend": "nest", "ranks": 1, "threads": 1,
+        "parameters": parameters,
+    }  # fmt: skip
+    write_text(folder / "parameters.json", json.dumps(document))
+    return folder
+
+
+def write_page(rows: list[Row]) -> None:
+    """The table as a page of the docs."""
+    cpu = next(
+        (line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
+         if line.startswith("model name")), "unknown CPU",
+    )  # fmt: skip
+    head = [
+        "# Speed: against the alternative, in the same run",
+        "",
+        f"Written by `make bench` on {time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, {cpu}.",
+        "Ratios carry the information; seconds are those of one machine, and a noisy one.",
+        "",
+        "| what | ours | alternative | alternative | ratio | goal |",
+        "|---|---|---|---|---|---|",
+    ]
+    write_text(PAGE, "\n".join([*head, *(row.line() for row in rows)]) + "\n")
+
+
+def main() -> None:
+    """Measure everything; the sandbox is taken down again if it was not up."""
+    report = Console()
+    rows = [measure_start(), measure_rebuild(report)]
+    sif = build(plan_build(load_recipe(TOP / "recipes" / "nest"), report), report).sif
+    was_up = load_sandbox() is not None
+    try:
+        registry = up(report).registry
+        with tempfile.TemporaryDirectory() as folder:
+            rows += measure_transfer(sif, registry, report, Path(folder))
+    finally:
+        if not was_up:
+            down(report)
+    rows += measure_run(sif, report)
+    write_page(rows)
+    print(PAGE.read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    main()
