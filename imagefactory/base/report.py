@@ -66,7 +66,7 @@ class Console:
         self._live = self._stream.isatty()
         self._folds = "GITLAB_CI" in os.environ
         self._depth = 0
-        self._last_progress = 0.0
+        self._shown = ("", 0.0)  # what was last shown of progress, and when
         self._dirty = False
 
     @contextmanager
@@ -98,12 +98,14 @@ class Console:
 
     def progress(self, what: str, done: float, total: float | None = None, unit: str = "B") -> None:
         now = time.monotonic()
-        finished = total is not None and done >= total
-        if now - self._last_progress < (0.2 if self._live else 10.0) and not (
-            finished and self._live
-        ):
+        last, when = self._shown
+        if what != last and not self._live:
+            self._shown = (what, now)  # a log wants no line for what is over in a moment
             return
-        self._last_progress = now
+        finished = total is not None and done >= total
+        if now - when < (0.2 if self._live else 10.0) and not (finished and self._live):
+            return
+        self._shown = (what, now)
         amount = size(done) if unit == "B" else f"{done:g} {unit}"
         if total:
             whole = size(total) if unit == "B" else f"{total:g} {unit}"

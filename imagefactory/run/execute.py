@@ -30,7 +30,7 @@ from imagefactory.run.parcel import LIMIT_BYTES, pack, unpack
 from imagefactory.run.plan import RunPlan
 from imagefactory.run.record import RunRecord, read_record, write_record
 from imagefactory.run.shell import SiteShell, open_shell
-from imagefactory.run.staging import Staged, stage
+from imagefactory.run.staging import Staged, stage, store_file
 from imagefactory.run.states import JobState
 from imagefactory.site import Site, load_site
 
@@ -147,7 +147,8 @@ def _collect(
 
 
 def _stage(plan: RunPlan, tools: Tools, report: Report) -> Staged:
-    if plan.image.pinned is None:
+    if plan.image.source is not None:
+        store_file(plan.image.source, Path(plan.image.path), plan.image.sif)
         done = tools.shell.run(
             CHECK_FILE, plan.image.path, plan.site.apptainer, timeout=ASK_SECONDS
         )
@@ -155,7 +156,7 @@ def _stage(plan: RunPlan, tools: Tools, report: Report) -> Staged:
             raise ToolFailed(
                 "the user who runs images cannot read the image, or has no Apptainer",
                 where=plan.image.path,
-                fix="put the image where every user can read it",
+                fix="imagefactory setup",
                 detail=done.tail,
             )
         version = done.output.strip().removeprefix("apptainer version ")

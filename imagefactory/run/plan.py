@@ -23,13 +23,17 @@ from imagefactory.site import Setting, Site, decide_environment, launch_argv, lo
 
 @dataclass(frozen=True)
 class RunImage:
-    """The image of a run. `pinned` is None for a SIF file on this machine, used where it is."""
+    """The image of a run: `path` is where it will be on the site.
+
+    `pinned` is its digest reference; None for a SIF file on this machine, then `source`.
+    """
 
     reference: str
     sif: Digest
     size: int
     path: str
     pinned: ImageRef | None = None
+    source: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ class RunPlan:
             f"image {self.image.reference}, SIF {self.image.sif}, {size(self.image.size)}",
             f"on {where}: stage_one.sh {shlex.join(stage)}"
             if stage
-            else f"on {where}: use {self.image.path}",
+            else f"on {where}: copy {self.image.source} to {self.image.path}",
             f"on {where}: make {self.folder} with parameters.json, job.sh, inside/",
             f"on {where}: {submit}",
             f"in the job: {shlex.join(self.launch)}",
@@ -172,7 +176,8 @@ def find_image(image: str, site: Site, report: Report) -> RunImage:
         raise UsageFault(
             "there is no such image file", where=str(path), fix="give oras:// or a SIF"
         )
-    return RunImage(str(path), digest_of(path), path.stat().st_size, str(path))
+    digest, length = digest_of(path), path.stat().st_size
+    return RunImage(str(path), digest, length, stored_image(site.store, digest), source=path)
 
 
 def new_id(site: str, model: str) -> str:

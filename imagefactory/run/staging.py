@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.resources import files
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from imagefactory.base.errors import FactoryError, ServiceAway, ToolFailed, TrustRefused
+from imagefactory.base.files import digest_of, require_space, whole_file
 from imagefactory.base.http import PAUSES, retrying
+from imagefactory.base.ordinary import ordinary_folder
 from imagefactory.base.process import Done
 from imagefactory.base.report import Report, size
 from imagefactory.base.values import Digest, ImageRef
@@ -46,6 +49,21 @@ def stage_one_arguments(
 def stored_image(store: str, sif: Digest) -> str:
     """The image's final name in a site's store."""
     return str(PurePosixPath(store) / f"sha256-{sif.hex}.sif")
+
+
+def store_file(source: Path, target: Path, sif: Digest) -> None:
+    """Copy a SIF of this machine into the store, where the ordinary user can read it.
+
+    Raises TrustRefused if the file is not the one that was planned with.
+    """
+    if target.is_file() and digest_of(target) == sif:
+        return
+    ordinary_folder(target.parent)
+    require_space(target.parent, source.stat().st_size)
+    with whole_file(target, 0o444) as temporary:
+        shutil.copyfile(source, temporary)
+        if digest_of(temporary) != sif:
+            raise TrustRefused("the image changed while it was copied", where=str(source))
 
 
 def stage(

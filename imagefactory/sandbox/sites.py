@@ -94,6 +94,8 @@ PropagateResourceLimits=NONE
 # Jobs start at once: a demo has no queue.
 SchedulerParameters=batch_sched_delay=0,bf_interval=5
 KillWait=5
+# Apptainer holds the first rank of a node until the others end (--sharens): do not wait a minute.
+UnkillableStepTimeout=10
 SlurmdTimeout=60
 StateSaveLocation=/var/spool/slurmctld
 SlurmdSpoolDir=/var/spool/slurmd

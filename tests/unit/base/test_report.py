@@ -60,3 +60,21 @@ def test_bytes_for_people(count: float, text: str) -> None:
 )
 def test_seconds_for_people(seconds: float, text: str) -> None:
     assert clock(seconds) == text
+
+
+def test_progress_in_a_log_is_rare(monkeypatch: pytest.MonkeyPatch) -> None:
+    console, stream = lines()
+    now = iter([0.0, 5.0, 11.0, 12.0])
+    monkeypatch.setattr("time.monotonic", lambda: next(now))
+    for done in (1, 50, 80, 100):
+        console.progress("pull", done, 100)
+    assert stream.getvalue() == "pull: 80 B of 100 B (80 %)\n"
+
+
+def test_progress_on_a_terminal_overwrites_its_line() -> None:
+    stream = io.StringIO()
+    stream.isatty = lambda: True  # type: ignore[method-assign]
+    console = Console(False, stream)
+    console.progress("pull", 100, 100)
+    console.note("done")
+    assert stream.getvalue() == "\r\x1b[Kpull: 100 B of 100 B (100 %)\r\x1b[Kdone\n"
