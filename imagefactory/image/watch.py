@@ -29,7 +29,7 @@ class BuildWatch:
         elif text.startswith("INFO: "):
             self.last_command = ""  # Apptainer itself works now: its failure is not the command's
         elif found := _PERCENT.match(text):
-            self._report.progress("compile", int(found[1]), 100, "%")
+            self._report.progress("compile", int(found[1]), unit="%")
 
 
 def failing_line(definition: str, command: str) -> int | None:

@@ -101,8 +101,9 @@ def demo(report: Report, *, keep: bool = False) -> DemoResult:
         if not was_up and not keep:
             down(report)
     page = data_folder() / "reports" / f"demo-{time.strftime('%Y%m%d-%H%M%S')}.html"
-    page.parent.mkdir(parents=True, exist_ok=True)
-    write_report(list(comparisons.values()), page)
+    with report.step(f"7 of {STEPS}: the report"):
+        page.parent.mkdir(parents=True, exist_ok=True)
+        write_report(list(comparisons.values()), page)
     _require_expected(comparisons, page)
     verdicts = {name: str(item.verdict) for name, item in comparisons.items()}
     return DemoResult(record.digest, verdicts, page, time.monotonic() - started)

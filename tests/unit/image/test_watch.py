@@ -62,7 +62,7 @@ def test_a_user_sees_what_is_being_done_and_how_far_it_is() -> None:
     ):
         watch.line(text)
     assert report.notes == ["cmake --build ../build --parallel 2"]
-    assert report.parts == [(7, 100), (100, 100)]
+    assert report.parts == [(7, None), (100, None)]
     assert watch.last_command == "cmake --build ../build --parallel 2"
 
 
