@@ -94,9 +94,7 @@ def _build_stage(recipe: Recipe) -> Iterator[Any]:
     yield make("copy", files={FETCHED: f"{SOURCES}/{FETCHED}", BESIDE: f"{SOURCES}/{BESIDE}"})
     yield make("apt_get", ospackages=list(distro.build_packages))
     checks = [_check(item) for item in recipe.requirements]
-    # NEST's generator of models.cpp walks a set, whose order is random otherwise: two builds of
-    # nestkernel_api.so differed, and nothing else.
-    date = f"export SOURCE_DATE_EPOCH={recipe.source_date_epoch} PYTHONHASHSEED=0"
+    date = f"export SOURCE_DATE_EPOCH={recipe.source_date_epoch}"
     yield make("shell", commands=[date, *checks, *_python_commands(distro)])
     for source in distro.sources:
         yield make("shell", commands=list(_source_commands(source)))
@@ -167,12 +165,10 @@ def _final_text(recipe: Recipe) -> str:
     if copied:
         layers.append(make("copy", files=copied, _from="build"))
     layers.append(make("apt_get", ospackages=list(distro.final_packages)))
-    layers.append(make("shell", commands=[*_measure(recipe), CLEAN]))
-    defaults = {name: f'"${{{name}:-{value}}}"' for name, value in recipe.defaults.items()}
-    variables = {**recipe.environment, **defaults}
-    if variables:
+    layers.append(make("shell", commands=[*_parameters(recipe), *_measure(recipe), CLEAN]))
+    if recipe.environment:
         # Only for the run: HPCCM would repeat them in a %post otherwise.
-        layers.append(make("environment", variables=variables, _export=False))
+        layers.append(make("environment", variables=dict(recipe.environment), _export=False))
     layers.append(make("label", metadata=_labels(recipe)))
     return stage_text(layers)
 
@@ -186,6 +182,13 @@ def _labels(recipe: Recipe) -> dict[str, str]:
         f"{LABEL}.base": f"{recipe.distro.distribution} {recipe.distro.suite}",
         **recipe.labels,
     }
+
+
+def _parameters(recipe: Recipe) -> Iterator[str]:
+    for file, settings in recipe.parameter_files.items():
+        lines = [f"{name} = {value}" for name, value in settings.items()]
+        yield f"test -f {file}"  # a package that moves its file must not go unnoticed
+        yield f"printf '%s\\n' {shlex.join(lines)} >> {file}"
 
 
 def _measure(recipe: Recipe) -> Iterator[str]:

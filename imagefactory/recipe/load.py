@@ -115,7 +115,7 @@ def _recipe(folder: Path, document: Document, wheels: tuple[Requirement, ...]) -
             sources=tuple(_source(entry) for entry in distro.get("sources", ())),
         ),
         environment=document.get("environment", {}),
-        defaults=document.get("defaults", {}),
+        parameter_files=document.get("parameter_files", {}),
         labels=document.get("labels", {}),
         tests=document.get("tests"),
     )

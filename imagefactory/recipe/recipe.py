@@ -61,8 +61,8 @@ class Distro:
 class Recipe:
     """One image: `folder` is where recipe.yaml and the files that it names stand.
 
-    `defaults` are environment variables for which a value set by the site wins; those of
-    `environment` always hold.
+    Variables of `environment` always hold; over what `parameter_files` say a variable of the
+    site's wins.
     """
 
     folder: Path
@@ -73,7 +73,7 @@ class Recipe:
     distro: Distro
     description: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
-    defaults: Mapping[str, str] = field(default_factory=dict)
+    parameter_files: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     tests: str | None = None
 

@@ -4,6 +4,8 @@ import json
 
 FACTS = "/opt/imagefactory/facts.json"
 
+VADER = "ompi_info --param btl vader --level 9 --parsable | grep single_copy_mechanism"
+
 HELLO = """
 from mpi4py import MPI
 print(MPI.COMM_WORLD.gather(MPI.COMM_WORLD.rank))
@@ -114,6 +116,15 @@ def test_packages_at_home_stay_outside(host):
 
 
 def test_client_settings_start_under_most_servers(host):
-    done = host.run("env")
-    assert "PMIX_MCA_gds=hash" in done.stdout
-    assert "PMIX_MCA_psec=native" in done.stdout
+    done = host.run("mpirun -n 1 env")
+    assert "PMIX_SECURITY_MODE=native" in done.stdout
+    assert "PMIX_GDS_MODULE=hash" in done.stdout
+    assert "value:none" in host.check_output(VADER)
+    assert "source:file" in host.check_output(VADER)
+
+
+def test_a_variable_of_the_site_wins_over_them(host):
+    done = host.run("PMIX_MCA_psec=none mpirun -n 1 env")
+    assert "PMIX_SECURITY_MODE=none" in done.stdout
+    name = "OMPI_MCA_btl_vader_single_copy_mechanism"
+    assert "value:cma" in host.check_output(f"{name}=cma {VADER}")

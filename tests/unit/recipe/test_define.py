@@ -178,3 +178,18 @@ def test_a_command_that_stays_in_the_image_is_taken(
         document["stack"]["distro"]["sources"][0]["prepare"] = [command]
 
     assert command in define(load_recipe(write_recipe(edit))).text
+
+
+def test_parameters_are_added_to_files_that_must_be_there(write_recipe: WriteRecipe) -> None:
+    def edit(document: dict[str, Any]) -> None:
+        document["parameter_files"] = {"/etc/x.conf": {"gds": "hash", "odd": "it's"}}
+
+    text = define(load_recipe(write_recipe(edit))).text
+    check, add = "test -f /etc/x.conf", "printf '%s\\n' 'gds = hash'"
+    assert text.index(check) < text.index(add)
+    assert ">> /etc/x.conf" in text
+
+
+def test_no_variable_is_said_to_give_way_to_the_hosts() -> None:
+    """Apptainer 1.5.3 runs %environment without the host's: `${X:-y}` is always y (measured)."""
+    assert ":-" not in define(load_recipe(NEST_RECIPE)).text.partition("%environment")[2]
