@@ -233,6 +233,19 @@ def _compile(source: Path, prefix: Path, runner: Runner, log: Path, report: Repo
     for title, argv, usual in steps:
         with report.step(title), _ticking(report, title, usual):
             runner.run(*argv, timeout=BUILD_SECONDS, cwd=source, log=log)
+        if title == "configure":
+            _keep_go_cache(source / "builddir")
+
+
+def _keep_go_cache(folder: Path) -> None:
+    """Tell make that Go's cache was cleaned for the starter.
+
+    It would empty it after the first half, so that packages which both halves share are compiled
+    twice; the cache is our own and was empty when this build began.
+    """
+    mark = folder / ".clean-starter"
+    mark.touch()
+    give(mark)
 
 
 @contextmanager
