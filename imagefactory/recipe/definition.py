@@ -188,7 +188,8 @@ def _parameters(recipe: Recipe) -> Iterator[str]:
     for file, settings in recipe.parameter_files.items():
         lines = [f"{name} = {value}" for name, value in settings.items()]
         yield f"test -f {file}"  # a package that moves its file must not go unnoticed
-        yield f"printf '%s\\n' {shlex.join(lines)} >> {file}"
+        # An empty line first: Debian's openmpi-mca-params.conf ends without a newline.
+        yield f"printf '%s\\n' {shlex.join(['', *lines])} >> {file}"
 
 
 def _measure(recipe: Recipe) -> Iterator[str]:
