@@ -185,7 +185,7 @@ def test_parameters_are_added_to_files_that_must_be_there(write_recipe: WriteRec
         document["parameter_files"] = {"/etc/x.conf": {"gds": "hash", "odd": "it's"}}
 
     text = define(load_recipe(write_recipe(edit))).text
-    check, add = "test -f /etc/x.conf", "printf '%s\\n' 'gds = hash'"
+    check, add = "test -f /etc/x.conf", "printf '%s\\n' '' 'gds = hash'"
     assert text.index(check) < text.index(add)
     assert ">> /etc/x.conf" in text
 
