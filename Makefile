@@ -11,6 +11,7 @@ demo: .venv/ready
 test: .venv/ready lint
 	@$(VENV)/pytest tests/unit
 	@$(VENV)/imagefactory setup $(V)
+	@$(VENV)/imagefactory image build recipes/nest $(V)
 	@$(VENV)/pytest tests/integration
 
 lint: .venv/ready
