@@ -82,9 +82,8 @@ def test_a_blob_altered_in_the_registry_is_refused(
     small.write_bytes(nest_sif.read_bytes()[:200_000])
     ref = ImageRef.parse(f"oras://{sandbox.registry}/tests/damaged:1")
     layer = push(small, ref, report).layer
-    blob = f"/docker/registry/v2/blobs/sha256/{layer.hex[:2]}/{layer.hex}/data"
-    find = f'f=$(find / -xdev -path "*{blob}" | head -n 1)'
-    script = f'{find} && printf X | dd of="$f" bs=1 seek=100 conv=notrunc'
+    folder = f"/var/lib/registry/docker/registry/v2/blobs/sha256/{layer.hex[:2]}/{layer.hex}"
+    script = f"printf X | dd of={folder}/data bs=1 seek=100 conv=notrunc"
     Runner(report).run(
         "docker", "-H", sandbox.engine, "exec", f"{sandbox.prefix}-registry", "sh", "-c", script,
         timeout=60,
