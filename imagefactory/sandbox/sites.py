@@ -94,8 +94,9 @@ PropagateResourceLimits=NONE
 # Jobs start at once: a demo has no queue.
 SchedulerParameters=batch_sched_delay=0,bf_interval=5
 KillWait=5
-# Apptainer holds the first rank of a node until the others end (--sharens): do not wait a minute.
-UnkillableStepTimeout=10
+# Apptainer holds the first rank of a node until the others end (--sharens), for a minute and more;
+# a step that outlives this many seconds after its kill would have its node drained.
+UnkillableStepTimeout=300
 SlurmdTimeout=60
 StateSaveLocation=/var/spool/slurmctld
 SlurmdSpoolDir=/var/spool/slurmd
