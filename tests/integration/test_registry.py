@@ -77,11 +77,11 @@ def test_the_registry_itself_agrees_on_the_digest(pushed_ref: ImageRef, report: 
 def test_a_blob_altered_in_the_registry_is_refused(
     nest_sif: Path, sandbox: Sandbox, tmp_path: Path, report: Silent
 ) -> None:
-    """A small SIF of its own, so that no other test meets the damage."""
-    small = tmp_path / "small.sif"
-    small.write_bytes(nest_sif.read_bytes()[:200_000])
+    """Bytes of its own, so that no other test meets the damage."""
+    own = tmp_path / "own.sif"
+    own.write_bytes(nest_sif.read_bytes() + b"own")
     ref = ImageRef.parse(f"oras://{sandbox.registry}/tests/damaged:1")
-    layer = push(small, ref, report).layer
+    layer = push(own, ref, report).layer
     folder = f"/var/lib/registry/docker/registry/v2/blobs/sha256/{layer.hex[:2]}/{layer.hex}"
     script = f"printf X | dd of={folder}/data bs=1 seek=100 conv=notrunc"
     Runner(report).run(
@@ -90,4 +90,4 @@ def test_a_blob_altered_in_the_registry_is_refused(
     )  # fmt: skip
     with pytest.raises(TrustRefused, match="altered or damaged"):
         pull(ref, tmp_path / "got.sif", report)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["small.sif"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["own.sif"]
