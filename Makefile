@@ -12,7 +12,7 @@ test: .venv/ready lint
 	@$(VENV)/pytest tests/unit
 	@$(VENV)/imagefactory setup $(V)
 	@$(VENV)/imagefactory image build recipes/nest $(V)
-	@$(VENV)/pytest tests/integration
+	@$(VENV)/pytest tests/integration --durations 10
 
 lint: .venv/ready
 	@$(VENV)/ruff check .

@@ -8,8 +8,8 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -70,28 +70,16 @@ class Runner:
         words = [str(word) for word in argv]
         self.report.command(words)
         started = time.monotonic()
-        process = self._start(words, cwd, extra, stdin, output_file)
         output, errors = _Stream(log, on_line), _Stream(log, on_line)
-        readers = [
-            threading.Thread(target=output.read, args=(process.stdout,), daemon=True),
-            threading.Thread(target=errors.read, args=(process.stderr,), daemon=True),
-        ]
-        for reader in readers:
-            reader.start()
-        try:
-            if isinstance(stdin, str):
-                _feed(process, stdin)
-            status = process.wait(timeout)
-        except subprocess.TimeoutExpired:
+        process = self._start(words, cwd, extra, stdin, output_file)
+        with _reading((output, process.stdout), (errors, process.stderr)):
+            status = _wait(process, stdin, timeout)
+        if status is None:
             raise ToolFailed(
                 f"{words[0]} was stopped: it took more than {timeout:g} s",
                 where=shlex.join(words),
                 detail="\n".join(errors.lines[-TAIL_LINES:]),
-            ) from None
-        finally:
-            _end(process)
-            for reader in readers:
-                reader.join(timeout=5)
+            )
         done = Done(tuple(words), status, output.text, errors.text, time.monotonic() - started)
         if check and status:
             raise ToolFailed(
@@ -113,22 +101,12 @@ class Runner:
         user, group, groups = _identity(self.user)
         try:
             with ExitStack() as files:
-                source: IO[bytes] | int = subprocess.DEVNULL
-                if stdin is not None:
-                    source = (
-                        files.enter_context(stdin.open("rb"))
-                        if isinstance(stdin, Path)
-                        else subprocess.PIPE
-                    )
-                sink: IO[bytes] | int = subprocess.PIPE
-                if output_file is not None:
-                    sink = files.enter_context(output_file.open("wb"))
                 return subprocess.Popen(
                     words,
                     cwd=cwd,
                     env={**self.environment, **(extra or {})},
-                    stdin=source,
-                    stdout=sink,
+                    stdin=_source(stdin, files),
+                    stdout=_sink(output_file, files),
                     stderr=subprocess.PIPE,
                     text=True,
                     errors="replace",
@@ -146,6 +124,16 @@ class Runner:
         except PermissionError as err:
             where = str(cwd or words[0])
             raise ToolFailed(f"cannot start {words[0]!r}: {err.strerror}", where=where) from None
+
+
+def _source(stdin: str | Path | None, files: ExitStack) -> IO[bytes] | int:
+    if stdin is None:
+        return subprocess.DEVNULL
+    return files.enter_context(stdin.open("rb")) if isinstance(stdin, Path) else subprocess.PIPE
+
+
+def _sink(output_file: Path | None, files: ExitStack) -> IO[bytes] | int:
+    return subprocess.PIPE if output_file is None else files.enter_context(output_file.open("wb"))
 
 
 @dataclass
@@ -177,6 +165,33 @@ class _Stream:
     @property
     def text(self) -> str:
         return "".join(self._kept)
+
+
+@contextmanager
+def _reading(*streams: tuple[_Stream, IO[str] | None]) -> Iterator[None]:
+    """Read the streams in the background; what a grandchild holds open is not waited for."""
+    readers = [
+        threading.Thread(target=one.read, args=(pipe,), daemon=True) for one, pipe in streams
+    ]
+    for reader in readers:
+        reader.start()
+    try:
+        yield
+    finally:
+        for reader in readers:
+            reader.join(timeout=5)
+
+
+def _wait(process: subprocess.Popen[str], stdin: str | Path | None, timeout: float) -> int | None:
+    """The exit status, or None where the program had to be stopped after `timeout` seconds."""
+    try:
+        if isinstance(stdin, str):
+            _feed(process, stdin)
+        return process.wait(timeout)
+    except subprocess.TimeoutExpired:
+        return None
+    finally:
+        _end(process)
 
 
 def _feed(process: subprocess.Popen[str], stdin: str) -> None:

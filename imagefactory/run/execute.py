@@ -53,7 +53,7 @@ def execute(plan: RunPlan, report: Report) -> RunRecord:
 
     Any other end raises a FactoryError, after the record of the failed run was written.
     """
-    with open_shell(plan.site, report) as shell:
+    with open_shell(plan.site.access, report) as shell:
         return execute_with(plan, Tools(shell), report)
 
 
@@ -92,7 +92,7 @@ def resume(run: str, report: Report) -> RunRecord:
             fix="imagefactory runs",
         )
     site = load_site(record.site)
-    with open_shell(site, report) as shell:
+    with open_shell(site.access, report) as shell:
         return _follow(record, site, Tools(shell), report)
 
 

@@ -112,6 +112,16 @@ def plan_run(
     found = find_image(image, place, report)
     run_id = new_id(place.name, network.name)
     folder = str(PurePosixPath(place.work) / run_id)
+    launch = launch_argv(
+        place,
+        found.path,
+        program_of(network),
+        ranks=ranks,
+        nodes=geometry.nodes,
+        threads=threads,
+        binds=[folder],
+        folder=folder,
+    )
     return RunPlan(
         id=run_id,
         site=place,
@@ -121,18 +131,7 @@ def plan_run(
         parameters=parameters,
         folder=folder,
         settings=decide_environment(place, threads),
-        launch=tuple(
-            launch_argv(
-                place,
-                found.path,
-                program_of(network),
-                ranks=ranks,
-                nodes=geometry.nodes,
-                threads=threads,
-                binds=[folder],
-                folder=folder,
-            )
-        ),
+        launch=tuple(launch),
     )
 
 

@@ -16,7 +16,7 @@ from imagefactory.base.errors import FactoryError, ServiceAway, ToolFailed, Trus
 from imagefactory.base.ordinary import ordinary_runner
 from imagefactory.base.process import Done, Runner
 from imagefactory.base.report import Report, size
-from imagefactory.site import Access, Site
+from imagefactory.site import Access
 
 SSH_FAILED = 255  # ssh's own failures; our scripts never end with it
 CONNECT_SECONDS = 15
@@ -110,21 +110,21 @@ class ProgramShell:
 
 
 @contextmanager
-def open_shell(site: Site, report: Report) -> Iterator[SiteShell]:
-    """A way to the site's login node; with ssh, one connection that is closed at the end."""
-    if site.access.kind == "local":
-        yield ProgramShell(site.access.where, ordinary_runner(report), list, lambda _done: None)
+def open_shell(access: Access, report: Report) -> Iterator[SiteShell]:
+    """A way to a site's login node; with ssh, one connection that is closed at the end."""
+    if access.kind == "local":
+        yield ProgramShell(access.where, ordinary_runner(report), list, lambda _done: None)
         return
     # A short private folder: a socket's path may have 107 bytes at most (unix(7)).
     folder = Path(tempfile.mkdtemp(prefix="imgf-"))
     runner = Runner(report)
-    words = ssh_argv(site.access, folder / "s")
+    words = ssh_argv(access, folder / "s")
     try:
         yield ProgramShell(
-            site.access.where,
+            access.where,
             runner,
             lambda argv: [*words, f"exec {shlex.join(argv)}"],
-            lambda done: explain_ssh(done, site.access),
+            lambda done: explain_ssh(done, access),
         )
     finally:
         if (folder / "s").exists():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -123,10 +124,8 @@ def start_engine(program: Path, settings: SandboxSettings, report: Report) -> En
         end = time.monotonic() + START_SECONDS
         while time.monotonic() < end:
             if own.socket.exists():
-                try:
+                with suppress(ServiceAway):
                     return DockerEngine(own.address)
-                except ServiceAway:
-                    pass
             time.sleep(0.2)
     tail = "\n".join(own.log.read_text(errors="replace").splitlines()[-15:])
     raise ServiceAway("the Docker engine did not start", where=str(own.log), detail=tail)

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from imagefactory.base.errors import FactoryError, ServiceAway
 from imagefactory.base.http import open_client
-from imagefactory.base.process import Done, Runner
+from imagefactory.base.process import Done
 from imagefactory.base.report import Report
+from imagefactory.run import open_shell
 from imagefactory.sandbox.engine import Engine
-from imagefactory.sandbox.settings import USER, SandboxSettings
-from imagefactory.sandbox.sites import COMPUTE_NODES, NODES
+from imagefactory.sandbox.settings import SandboxSettings
+from imagefactory.sandbox.sites import COMPUTE_NODES, NODES, login_access
 
 DEADLINE_SECONDS = 60.0
 PAUSE_SECONDS = 0.3
@@ -30,26 +31,24 @@ class Versions:
     apptainer: str
 
 
-def ssh_argv(settings: SandboxSettings, site: str, port: int, command: str) -> list[str]:
-    """The ssh command that runs `command` on a login node as the site's user."""
-    options = {
-        "IdentitiesOnly": "yes",
-        "BatchMode": "yes",
-        "StrictHostKeyChecking": "yes",
-        "UserKnownHostsFile": str(settings.site_folder(site) / "known_hosts"),
-        "ConnectTimeout": "5",
-        "LogLevel": "ERROR",
-    }
-    words = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
-    identity = settings.folder / "id_ed25519"
-    target = ["-i", str(identity), "-p", str(port), f"{USER}@127.0.0.1"]
-    return ["ssh", "-F", "none", *words, *target, command]
-
-
 def on_login(settings: SandboxSettings, site: str, port: int, command: str, report: Report) -> Done:
-    """Run a shell command on a site's login node over ssh; the status is not checked."""
-    argv = ssh_argv(settings, site, port, command)
-    return Runner(report).run(*argv, timeout=SSH_SECONDS, check=False)
+    """Run a shell command on a site's login node over ssh; the status is not checked.
+
+    Raises ServiceAway or TrustRefused where ssh does not get there.
+    """
+    with open_shell(login_access(settings, site, port), report) as shell:
+        return shell.run(command, timeout=SSH_SECONDS)
+
+
+def ask_nodes(
+    settings: SandboxSettings, site: str, port: int, report: Report
+) -> tuple[dict[str, str], str]:
+    """The site's node states; without an answer an empty table and the reason."""
+    try:
+        done = on_login(settings, site, port, "sinfo -h -N -o '%N %T'", report)
+    except FactoryError as err:
+        return {}, err.detail or err.faults[0].what
+    return ({}, done.tail) if done.status else (node_states(done.output), "")
 
 
 def node_states(sinfo: str) -> dict[str, str]:
@@ -86,11 +85,10 @@ def wait_for_site(
     """Wait until ssh answers and Slurm has all nodes idle; the error carries the nodes' logs."""
 
     def ready() -> str:
-        done = on_login(settings, site, port, "sinfo -h -N -o '%N %T'", report)
-        states = node_states(done.output)
-        if not done.status and all(states.get(node) == "idle" for node in COMPUTE_NODES):
+        states, reason = ask_nodes(settings, site, port, report)
+        if all(states.get(node) == "idle" for node in COMPUTE_NODES):
             return ""
-        return f"the site {site} ({states or done.tail or 'no answer'})"
+        return f"the site {site} ({states or reason or 'no answer'})"
 
     names = [settings.node(site, node) for node in NODES]
     _wait(ready, names, settings, engine)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
 
 from imagefactory.base.files import digest_of_text
 from imagefactory.sandbox.engine import Container, Mount, Network
 from imagefactory.sandbox.settings import USER, USER_ID, SandboxSettings
+from imagefactory.site import Access
 
 COMPUTE_NODES = ("c1", "c2")
 NODES = ("login", *COMPUTE_NODES)
@@ -139,22 +140,29 @@ def node_script() -> str:
     return files("imagefactory.sandbox").joinpath("node.sh").read_text(encoding="utf-8")
 
 
+def login_access(settings: SandboxSettings, site: str, port: int) -> Access:
+    """How a site's login node is reached: by ssh on the loopback, its host key pinned."""
+    return Access(
+        kind="ssh",
+        host="127.0.0.1",
+        port=port,
+        user=USER,
+        identity=settings.folder / "id_ed25519",
+        known_hosts=settings.site_folder(site) / "known_hosts",
+    )
+
+
 def site_record(
     site: SiteRoot, settings: SandboxSettings, port: int, apptainer: Path
 ) -> dict[str, object]:
     """The site record (schema 1) as a document."""
-    folder = settings.site_folder(site.name)
+    access = asdict(login_access(settings, site.name, port))
     return {
         "schema": 1,
         "name": site.name,
         "description": site.description,
         "access": {
-            "kind": "ssh",
-            "host": "127.0.0.1",
-            "port": port,
-            "user": USER,
-            "identity": str(settings.folder / "id_ed25519"),
-            "known_hosts": str(folder / "known_hosts"),
+            key: str(value) if isinstance(value, Path) else value for key, value in access.items()
         },
         "apptainer": str(apptainer),
         "scheduler": {"kind": "slurm", "partition": PARTITION, "time_limit_minutes": 30},

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from imagefactory.base.report import Report
 from imagefactory.sandbox.daemon import find_engine
 from imagefactory.sandbox.engine import Held
-from imagefactory.sandbox.ready import node_states, on_login, registry_answers
+from imagefactory.sandbox.ready import ask_nodes, registry_answers
 from imagefactory.sandbox.settings import SandboxSettings, sandbox_settings
 from imagefactory.sandbox.sites import containers
 from imagefactory.sandbox.state import Sandbox, SandboxSite, load_sandbox
@@ -99,11 +99,11 @@ def judge(
 
 
 def _ask(settings: SandboxSettings, site: SandboxSite, report: Report) -> SiteStatus:
-    done = on_login(settings, site.name, site.port, "sinfo -h -N -o '%N %T'", report)
+    nodes, reason = ask_nodes(settings, site.name, site.port, report)
     return SiteStatus(
         name=site.name,
-        answers=done.status == 0,
-        nodes=node_states(done.output) if done.status == 0 else {},
+        answers=not reason,
+        nodes=nodes,
         slurm=site.slurm,
         pmix=site.pmix,
         apptainer=site.apptainer,

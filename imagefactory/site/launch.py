@@ -28,17 +28,23 @@ def launch_argv(
     if folder is not None:
         inside += ["--pwd", folder]
     if site.launcher.kind == "mpirun":
-        # All ranks in one container, hence in one namespace. bind-to none: with 2 ranks or fewer
-        # Open MPI 4 binds each to one core, and its threads with it.
-        return [
-            site.apptainer, "exec", *inside, image,
-            "mpirun", "--tag-output", "--bind-to", "none", "--map-by", ":OVERSUBSCRIBE",
-            "-n", str(ranks), *program,
-        ]  # fmt: skip
+        # All ranks in one container, hence in one namespace.
+        return [site.apptainer, "exec", *inside, image, *_mpirun(ranks), *program]
     sharens = ["--sharens"] if site.launcher.sharens else []
+    start = _srun(site.launcher.plugin, nodes, ranks, threads)
+    return [*start, site.apptainer, "exec", *sharens, *inside, image, *program]
+
+
+def _mpirun(ranks: int) -> list[str]:
+    # bind-to none: with 2 ranks or fewer Open MPI 4 binds each to one core, with its threads.
+    spread = ["--bind-to", "none", "--map-by", ":OVERSUBSCRIBE"]
+    return ["mpirun", "--tag-output", *spread, "-n", str(ranks)]
+
+
+def _srun(plugin: str | None, nodes: int, ranks: int, threads: int) -> list[str]:
     return [
         "srun",
-        f"--mpi={site.launcher.plugin}",
+        f"--mpi={plugin}",
         f"--nodes={nodes}",
         f"--ntasks={ranks}",
         # srun no longer takes it from sbatch: Slurm 22.05 release notes.
@@ -46,6 +52,4 @@ def launch_argv(
         # A rank that dies must end the others, which wait for it in MPI.
         "--kill-on-bad-exit=1",
         "--label",
-        site.apptainer, "exec", *sharens, *inside, image,
-        *program,
-    ]  # fmt: skip
+    ]

@@ -185,7 +185,7 @@ def test_a_killed_client_is_resumed(plan: Callable[..., RunPlan], report: Silent
         raise Killed
 
     found = plan()
-    with pytest.raises(Killed), open_shell(found.site, report) as shell:
+    with pytest.raises(Killed), open_shell(found.site.access, report) as shell:
         execute_with(found, Tools(shell, die), report)
     assert read_record(found.id).state in {"SUBMITTED", "RUNNING"}
     record = resume(found.id, report)
@@ -240,7 +240,7 @@ def test_two_runs_stage_the_same_image_at_once(
     fresh: RunPlan, sandbox: Sandbox, report: Silent
 ) -> None:
     def once(_: int) -> Staged:
-        with open_shell(fresh.site, report) as shell:
+        with open_shell(fresh.site.access, report) as shell:
             return stage(shell, fresh.stage_arguments, report)
 
     with ThreadPoolExecutor(2) as pool:
@@ -285,7 +285,7 @@ def test_an_altered_image_in_the_store_is_replaced(
 ) -> None:
     login = sandbox.site("bookworm").login
     said = Silent()
-    with open_shell(fresh.site, report) as shell:
+    with open_shell(fresh.site.access, report) as shell:
         assert stage(shell, fresh.stage_arguments, said).downloaded
         in_container(
             sandbox, login, f"printf X | dd of={fresh.image.path} bs=1 seek=9000 conv=notrunc"

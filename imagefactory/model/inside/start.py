@@ -267,7 +267,7 @@ def run_network(job: dict[str, Any], seen: dict[str, Any]) -> dict[str, Any]:
         OUTPUT / f"spikes-{seen['rank']}.npz",
         lambda stream: np.savez(stream, neuron=neuron, step=step),
     )
-    return {
+    found = {
         "versions": seen["versions"] | {"nest": nest.__version__},
         "network": local_network(nest, network) | kernel_facts(nest, sim),
         "populations": populations,
@@ -278,6 +278,8 @@ def run_network(job: dict[str, Any], seen: dict[str, Any]) -> dict[str, Any]:
         },
         "spikes": len(neuron),
     }
+    sim.end()  # removes the folder that PyNN made under /tmp
+    return found
 
 
 def leave(text: str) -> None:

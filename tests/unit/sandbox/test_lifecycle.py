@@ -14,9 +14,9 @@ from imagefactory.base.report import Silent
 from imagefactory.sandbox import daemon, lifecycle, status
 from imagefactory.sandbox.engine import Container, Held, Network
 from imagefactory.sandbox.keys import known_hosts_line
-from imagefactory.sandbox.ready import node_states, read_versions, ssh_argv, wait_until
+from imagefactory.sandbox.ready import node_states, read_versions, wait_until
 from imagefactory.sandbox.settings import FOLDER_LABEL, LABEL, SandboxSettings, sandbox_settings
-from imagefactory.sandbox.sites import SITES, containers, networks, volumes
+from imagefactory.sandbox.sites import SITES, containers, login_access, networks, volumes
 from imagefactory.sandbox.state import Sandbox, SandboxSite, load_sandbox, write_state
 from imagefactory.sandbox.status import DOWN, HALF, UP, SiteStatus, judge
 
@@ -230,10 +230,9 @@ def test_versions_of_a_site() -> None:
 
 
 def test_ssh_trusts_only_the_pinned_host_key(tmp_path: Path) -> None:
-    argv = ssh_argv(SandboxSettings("x", 5000, tmp_path), "trixie", 2202, "sinfo")
-    assert "StrictHostKeyChecking=yes" in argv
-    assert f"UserKnownHostsFile={tmp_path}/trixie/known_hosts" in argv
-    assert argv[-2:] == ["scientist@127.0.0.1", "sinfo"]
+    access = login_access(SandboxSettings("x", 5000, tmp_path), "trixie", 2202)
+    assert access.known_hosts == tmp_path / "trixie" / "known_hosts"
+    assert access.where == "scientist@127.0.0.1:2202"
     assert known_hosts_line(2202, "ssh-ed25519 AAAA x y") == "[127.0.0.1]:2202 ssh-ed25519 AAAA\n"
 
 
