@@ -1,4 +1,4 @@
-"""The Docker engine: the running one, or, as root, one started by hand and stopped again."""
+"""The Docker engine: the running one, or one started by hand and stopped again (root or sudo)."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagefactory.base.errors import FactoryError, ServiceAway, ToolFailed
+from imagefactory.base.errors import ServiceAway, ToolFailed
 from imagefactory.base.files import cache_folder
-from imagefactory.base.process import Runner, which
+from imagefactory.base.process import which
 from imagefactory.base.report import Report
 from imagefactory.sandbox.engine import DockerEngine, Engine
+from imagefactory.sandbox.root import as_root, may_be_root
 from imagefactory.sandbox.settings import SandboxSettings
 
 STANDARD_SOCKET = Path("/var/run/docker.sock")
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
-SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 @dataclass(frozen=True)
 class OwnEngine:
-    """Where an engine of ours keeps its things."""
+    """Where an engine of ours keeps its things; some of them are root's."""
 
     folder: Path
 
@@ -77,7 +77,7 @@ def connect(settings: SandboxSettings, report: Report) -> Engine:
     program = find_dockerd()
     if program is None:
         raise ToolFailed("the Docker engine is not installed", fix="imagefactory setup")
-    if os.geteuid() != 0:
+    if STANDARD_SOCKET.exists() or not may_be_root(report):
         raise _not_running()
     return start_engine(program, settings, report)
 
@@ -106,7 +106,7 @@ def dockerd_argv(program: Path, own: OwnEngine, data: Path) -> list[str]:
         "start-stop-daemon", "--start", "--background", "--output", str(own.log),
         "--pidfile", str(own.pid_file), "--exec", str(program), "--",
         "--data-root", str(data), "--exec-root", str(own.folder / "exec"),
-        "--host", own.address, "--pidfile", str(own.pid_file),
+        "--host", own.address, "--pidfile", str(own.pid_file), "--group", str(os.getegid()),
     ]  # fmt: skip
 
 
@@ -117,10 +117,8 @@ def start_engine(program: Path, settings: SandboxSettings, report: Report) -> En
     cache_folder().mkdir(parents=True, exist_ok=True)  # dockerd would close it to others
     if own_engine(settings) is None:
         own.pid_file.unlink(missing_ok=True)  # a stale one keeps dockerd from starting
-    environment = {**os.environ, "PATH": f"{os.environ.get('PATH', '')}:{SYSTEM_PATH}"}
     with report.step("start the Docker engine"):
-        argv = dockerd_argv(program, own, cache_folder() / "docker")
-        Runner(report, environment).run(*argv, timeout=START_SECONDS)
+        as_root(report, *dockerd_argv(program, own, cache_folder() / "docker"))
         end = time.monotonic() + START_SECONDS
         while time.monotonic() < end:
             if own.socket.exists():
@@ -135,7 +133,7 @@ def revive_engine(settings: SandboxSettings, report: Report) -> Engine | None:
     """Start again the engine of ours that died, so that what it holds can be removed."""
     program = find_dockerd()
     died = OwnEngine(settings.folder / "engine").log.exists()
-    if not died or program is None or os.geteuid() != 0 or os.environ.get("DOCKER_HOST"):
+    if not died or program is None or os.environ.get("DOCKER_HOST") or not may_be_root(report):
         return None
     return start_engine(program, settings, report)
 
@@ -158,12 +156,7 @@ def stop_engine(settings: SandboxSettings, report: Report) -> None:
     if pid is None:
         return
     with report.step("stop the Docker engine"):
-        try:
-            os.kill(pid, 15)
-        except ProcessLookupError:
-            return
-        except PermissionError as err:
-            raise FactoryError("the Docker engine is root's: cannot stop it") from err
+        as_root(report, "sh", "-c", 'kill "$1" || ! [ -d "/proc/$1" ]', "sh", str(pid))
         end = time.monotonic() + STOP_SECONDS
         while own_engine(settings) == pid and time.monotonic() < end:
             time.sleep(0.2)

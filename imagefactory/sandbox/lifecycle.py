@@ -18,6 +18,7 @@ from imagefactory.sandbox.daemon import connect, find_engine, own_engine, revive
 from imagefactory.sandbox.engine import Engine, Held
 from imagefactory.sandbox.keys import write_files, write_known_hosts
 from imagefactory.sandbox.ready import measure, registry_answers, wait_for_registry, wait_for_site
+from imagefactory.sandbox.root import as_root
 from imagefactory.sandbox.roots import make_roots, missing_roots
 from imagefactory.sandbox.settings import PREFIX_VARIABLE, SandboxSettings, sandbox_settings
 from imagefactory.sandbox.sites import SITES, containers, networks, site_record, volumes
@@ -212,8 +213,14 @@ def down(report: Report) -> DownPlan:
         if engine is not None:
             _clear(settings, engine, report)
         stop_engine(settings, report)
-        shutil.rmtree(settings.folder, ignore_errors=True)
+        _remove(settings.folder, report)
     return plan
+
+
+def _remove(folder: Path, report: Report) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():  # an engine that sudo started left files of root
+        as_root(report, "rm", "-rf", "--one-file-system", str(folder))
 
 
 def _in_order(held: Sequence[Held]) -> list[Held]:

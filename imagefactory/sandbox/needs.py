@@ -15,7 +15,8 @@ from imagefactory.base.errors import ToolFailed
 from imagefactory.base.ordinary import BUILD_USER
 from imagefactory.base.process import which
 from imagefactory.base.report import Report
-from imagefactory.sandbox.daemon import STANDARD_SOCKET, SYSTEM_PATH
+from imagefactory.sandbox.daemon import STANDARD_SOCKET
+from imagefactory.sandbox.root import SYSTEM_PATH
 
 # Debian package: the program that shows that it, or something as good, is there.
 PACKAGES = {
@@ -35,6 +36,7 @@ COMPILE_PACKAGES = {
     "pkg-config": "pkg-config",
 }
 FUSE = Path("/dev/fuse")
+SERVICE_MANAGER = Path("/run/systemd/system")  # there while systemd runs: sd_booted(3)
 SUBID_COUNT = 65536
 SUBID_FIRST = 100_000  # SUB_UID_MIN of login.defs(5)
 
@@ -179,6 +181,8 @@ def _has_subids(name: str) -> bool:
 def _may_use_docker(name: str) -> bool:
     if os.environ.get("DOCKER_HOST") or os.access(STANDARD_SOCKET, os.W_OK):
         return True
+    if not STANDARD_SOCKET.exists() and not SERVICE_MANAGER.is_dir():
+        return True  # `sandbox up` starts an engine of this user's own, through sudo
     try:
         members = grp.getgrnam("docker").gr_mem
     except KeyError:

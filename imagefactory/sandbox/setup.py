@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagefactory.base.apptainer import find_apptainer, version_of
-from imagefactory.base.errors import ToolFailed
-from imagefactory.base.process import Runner, quoted
 from imagefactory.base.report import Report
 from imagefactory.sandbox.compile import build_apptainer
-from imagefactory.sandbox.daemon import STANDARD_SOCKET, SYSTEM_PATH
+from imagefactory.sandbox.daemon import STANDARD_SOCKET
 from imagefactory.sandbox.needs import (
     COMPILE_PACKAGES,
     FUSE,
@@ -24,9 +22,9 @@ from imagefactory.sandbox.needs import (
     plan_setup,
     subid_lines,
 )
+from imagefactory.sandbox.root import as_root
 
 INSTALL_SECONDS = 1800
-CHANGE_SECONDS = 60
 QUIET = ("env", "DEBIAN_FRONTEND=noninteractive")
 
 
@@ -43,13 +41,13 @@ def set_up(plan: SetupPlan, report: Report) -> Ready:
     """Do what `plan` says, step by step; a step that is done is not done again."""
     _install((*plan.packages, *plan.compile_packages), report)
     if plan.make_user:
-        _as_root(report, "useradd", "--create-home", "--shell", "/bin/bash", plan.make_user)
+        as_root(report, "useradd", "--create-home", "--shell", "/bin/bash", plan.make_user)
     # useradd gives a range, unless the machine's defaults say no: so look again.
     owner = plan_setup(report).subids_for
     if owner:
         _give_subids(owner, report)
     if plan.fuse is not None:
-        _as_root(report, "chmod", "666", str(FUSE))
+        as_root(report, "chmod", "666", str(FUSE))
     if plan.docker_user:
         _allow_docker(plan.docker_user, report)
     if not has_apptainer(report):
@@ -60,35 +58,14 @@ def set_up(plan: SetupPlan, report: Report) -> Ready:
     return Ready(apptainer, version_of(apptainer, report), tuple(plan.lines()))
 
 
-def root_argv(argv: Sequence[str], is_root: bool) -> list[str]:
-    """The command as root: itself, or through sudo, which must not ask (we have no terminal)."""
-    return list(argv) if is_root else ["sudo", "-n", *argv]
-
-
-def _as_root(report: Report, *argv: str, timeout: float = CHANGE_SECONDS) -> None:
-    is_root = os.geteuid() == 0
-    environment = {**os.environ, "PATH": f"{os.environ.get('PATH', '')}:{SYSTEM_PATH}"}
-    try:
-        Runner(report, environment).run(*root_argv(argv, is_root), timeout=timeout)
-    except ToolFailed as err:
-        if is_root:
-            raise
-        raise ToolFailed(
-            f"root is needed: {err.faults[0].what}",
-            where=err.faults[0].where,
-            fix=f"sudo {quoted(argv)}, then again",
-            detail=err.detail,
-        ) from None
-
-
 def _install(packages: Sequence[str], report: Report) -> None:
     if not packages:
         return
     with report.step(f"install from Debian: {' '.join(packages)}"):
         # An installation that was cut off earlier is finished first.
-        _as_root(report, *QUIET, "dpkg", "--configure", "-a", timeout=INSTALL_SECONDS)
-        _as_root(report, "apt-get", "update", "-q", timeout=INSTALL_SECONDS)
-        _as_root(report, *install_argv(packages), timeout=INSTALL_SECONDS)
+        as_root(report, *QUIET, "dpkg", "--configure", "-a", timeout=INSTALL_SECONDS)
+        as_root(report, "apt-get", "update", "-q", timeout=INSTALL_SECONDS)
+        as_root(report, *install_argv(packages), timeout=INSTALL_SECONDS)
 
 
 def install_argv(packages: Sequence[str]) -> list[str]:
@@ -99,13 +76,13 @@ def install_argv(packages: Sequence[str]) -> list[str]:
 def _give_subids(name: str, report: Report) -> None:
     first, last = free_range(subid_lines("subuid"), subid_lines("subgid"))
     given = f"{first}-{last}"
-    _as_root(report, "usermod", "--add-subuids", given, "--add-subgids", given, name)
+    as_root(report, "usermod", "--add-subuids", given, "--add-subgids", given, name)
 
 
 def _allow_docker(name: str, report: Report) -> None:
-    _as_root(report, "usermod", "--append", "--groups", "docker", name)
+    as_root(report, "usermod", "--append", "--groups", "docker", name)
     if STANDARD_SOCKET.exists() and not os.access(STANDARD_SOCKET, os.W_OK):
         # The group holds from the next login on; this session gets in by name.
         if not is_there("setfacl"):
             _install(("acl",), report)
-        _as_root(report, "setfacl", "--modify", f"user:{name}:rw", str(STANDARD_SOCKET))
+        as_root(report, "setfacl", "--modify", f"user:{name}:rw", str(STANDARD_SOCKET))

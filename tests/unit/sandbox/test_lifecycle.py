@@ -269,6 +269,7 @@ def test_no_engine_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(daemon, "find_dockerd", lambda: Path("/usr/sbin/dockerd"))
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     monkeypatch.setattr(daemon, "STANDARD_SOCKET", Path("/nowhere/docker.sock"))
+    monkeypatch.setattr(daemon, "may_be_root", lambda _report: False)
     with pytest.raises(ServiceAway, match="not running"):
         daemon.connect(sandbox_settings(), Silent())
 

@@ -24,7 +24,8 @@ from imagefactory.sandbox.needs import (
     has_range,
     missing,
 )
-from imagefactory.sandbox.setup import install_argv, root_argv
+from imagefactory.sandbox.root import root_argv
+from imagefactory.sandbox.setup import install_argv
 
 
 def test_nothing_to_do_is_said() -> None:
