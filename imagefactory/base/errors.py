@@ -4,6 +4,7 @@ FactoryError
  ├─ UsageFault           2   the command line asks for something that cannot be
  ├─ VerdictAgainst       3   the work was done and the answer is no (DIFFERENT, a failed image test)
  ├─ ConfigurationFault   4   a recipe, site record or settings file is wrong (all faults at once)
+ ├─ LockDrift            5   a lock is not that of its environment and sources
  ├─ ToolFailed           6   a program that we started failed, or is missing
  ├─ ServiceAway          7   a registry or site cannot be reached; trying again may help
  ├─ TrustRefused         8   a digest, certificate or credential does not hold
@@ -64,6 +65,10 @@ class VerdictAgainst(FactoryError):
 
 class ConfigurationFault(FactoryError):
     exit_code = 4
+
+
+class LockDrift(FactoryError):
+    exit_code = 5
 
 
 class ToolFailed(FactoryError):
