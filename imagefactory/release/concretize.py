@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,13 +12,14 @@ from typing import Any
 
 from imagefactory.base.errors import ConfigurationFault, Fault, LockDrift, ToolFailed
 from imagefactory.base.files import cache_folder, digest_of_text, write_json, write_text
-from imagefactory.base.report import Report
+from imagefactory.base.report import Report, ticking
 from imagefactory.base.values import Digest
 from imagefactory.release.releases import LOCK, Release, overlay_digest, overlay_files
 from imagefactory.release.spack import Spack, conflict_of, find_spack
 
 RECORD = "lock.json"
 SCHEMA = 1
+USUAL_SECONDS = 90.0  # two cores, cold: facts/building-blocks.md 7
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,8 @@ def solve(release: Release, spack: Spack, report: Report) -> str:
         folder = Path(name)
         document = derived_environment(read_environment(release), release, spack, folder)
         write_text(folder / "spack.yaml", yaml.safe_dump({"spack": document}, sort_keys=False))
-        with report.step(f"solve {release.name} with Spack {release.spack.version}"):
+        title = f"solve {release.name} with Spack {release.spack.version}"
+        with report.step(title), ticking(report, "solve", USUAL_SECONDS):
             done = spack.run(report, "-e", folder, "concretize", "--force")
         if done.status or not (folder / LOCK).is_file():
             text = done.errors or done.output
@@ -220,7 +223,9 @@ def _repositories(release: Release) -> list[Path]:
 
 
 def _cache() -> Path:
-    return cache_folder() / "locks"
+    """Where locks are kept by their key; a folder that several users share may be named."""
+    named = os.environ.get("IMAGEFACTORY_LOCKS")
+    return Path(named) if named else cache_folder() / "locks"
 
 
 def _nearest(key: LockKey) -> str:

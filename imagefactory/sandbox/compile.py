@@ -7,10 +7,7 @@ import os
 import re
 import shutil
 import sys
-import threading
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 from imagefactory.base.apptainer import BUILT_VERSION, STAMP, built_prefix
@@ -18,7 +15,7 @@ from imagefactory.base.errors import ServiceAway, ToolFailed, TrustRefused
 from imagefactory.base.files import locked, require_space, write_json, write_text
 from imagefactory.base.ordinary import give, ordinary_folder, ordinary_runner
 from imagefactory.base.process import Runner, which
-from imagefactory.base.report import Report
+from imagefactory.base.report import Report, ticking
 from imagefactory.sandbox.needs import no_internet_fix
 
 MODULE = "github.com/apptainer/apptainer"
@@ -231,7 +228,7 @@ def _compile(source: Path, prefix: Path, runner: Runner, log: Path, report: Repo
         ("install", ("make", "-C", "builddir", "install"), 5),
     )
     for title, argv, usual in steps:
-        with report.step(title), _ticking(report, title, usual):
+        with report.step(title), ticking(report, title, usual):
             runner.run(*argv, timeout=BUILD_SECONDS, cwd=source, log=log)
         if title == "configure":
             _keep_go_cache(source / "builddir")
@@ -246,23 +243,3 @@ def _keep_go_cache(folder: Path) -> None:
     mark = folder / ".clean-starter"
     mark.touch()
     give(mark)
-
-
-@contextmanager
-def _ticking(report: Report, what: str, usual: float) -> Iterator[None]:
-    """Show the time that passes against the usual one: the Go compiler itself says nothing."""
-    started = time.monotonic()
-    stop = threading.Event()
-
-    def tick() -> None:
-        while not stop.wait(1):
-            passed = round(time.monotonic() - started)
-            report.progress(f"{what} (usually {usual:.0f} s)", passed, unit="s")
-
-    ticker = threading.Thread(target=tick, daemon=True)
-    ticker.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        ticker.join()
