@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Protocol
 
 from imagefactory.base.errors import ConfigurationFault, Fault, LockDrift, ToolFailed
 from imagefactory.base.files import cache_folder, digest_of_text, write_json, write_text
@@ -52,7 +52,7 @@ class LockRecord:
 
 @dataclass(frozen=True)
 class Locking:
-    """What `lock_release` did: `origin` is kept, cached or solved; `why` says it for people."""
+    """What `lock_release` did; `origin` is kept, cached, shared or solved, `why` is for people."""
 
     release: str
     lock: Digest
@@ -119,26 +119,32 @@ def lock_faults(release: Release) -> list[Fault]:
     return faults
 
 
-def lock_release(release: Release, report: Report) -> Locking:
-    """Write the release's lock: kept if nothing changed, from the cache, or solved by Spack.
+class LockStore(Protocol):
+    """A cache of locks that is shared, by key; the registry room has one."""
 
-    The lock, its record and the overlay's digest in sources.yaml are written, each whole or not
-    at all. Raises ToolFailed with Spack's own message where it cannot solve.
+    def get(self, key: Digest) -> str | None: ...
+
+    def put(self, key: Digest, text: str) -> None: ...
+
+
+def lock_release(release: Release, report: Report, shared: LockStore | None = None) -> Locking:
+    """Write the release's lock: kept if nothing changed, from a cache, or solved by Spack.
+
+    What is solved goes into our own cache and into the `shared` one. The lock, its record and the
+    overlay's digest in sources.yaml are written, each whole or not at all. Raises ToolFailed with
+    Spack's own message where it cannot solve.
     """
     key = key_of(release)
     if not lock_faults(release):
         text = release.lock.read_text(encoding="utf-8")
         return _locking(release, text, "kept", "nothing has changed since the lock was made")
-    kept = _cache() / f"{key.digest.hex}.json"
-    if kept.is_file() and _parse_record(kept).key == key:
-        text = kept.with_suffix(".lock").read_text(encoding="utf-8")
-        origin, why = "cached", "solved earlier from the same inputs"
-    else:
-        why = f"not in the cache: {_nearest(key)}"
+    found, origin, why = _from_cache(key, shared)
+    if found is None:
         report.note(why)
-        text, origin = solve(release, find_spack(release, report), report), "solved"
-        write_text(kept.with_suffix(".lock"), text)
-        _write_record(kept, LockRecord(key, digest_of_text(text)))
+    text = found or solve(release, find_spack(release, report), report)
+    _keep(key, text)
+    if shared is not None and found is None:
+        shared.put(key.digest, text)
     write_text(release.lock, text)
     _write_record(release.folder / RECORD, LockRecord(key, digest_of_text(text)))
     _stamp_overlay(release, key.overlay)
@@ -226,6 +232,25 @@ def _cache() -> Path:
     """Where locks are kept by their key; a folder that several users share may be named."""
     named = os.environ.get("IMAGEFACTORY_LOCKS")
     return Path(named) if named else cache_folder() / "locks"
+
+
+def _from_cache(key: LockKey, shared: LockStore | None) -> tuple[str | None, str, str]:
+    """The lock or None, where it came from, and why."""
+    kept = _cache() / f"{key.digest.hex}.json"
+    if kept.is_file():
+        text = kept.with_suffix(".lock").read_text(encoding="utf-8")
+        if _parse_record(kept) == LockRecord(key, digest_of_text(text)):
+            return text, "cached", "solved earlier from the same inputs"
+    found = shared.get(key.digest) if shared else None
+    if found is not None:
+        return found, "shared", "solved elsewhere from the same inputs"
+    return None, "solved", f"not in the cache: {_nearest(key)}"
+
+
+def _keep(key: LockKey, text: str) -> None:
+    kept = _cache() / f"{key.digest.hex}.json"
+    write_text(kept.with_suffix(".lock"), text)
+    _write_record(kept, LockRecord(key, digest_of_text(text)))
 
 
 def _nearest(key: LockKey) -> str:

@@ -34,7 +34,9 @@ GO_WHEELS = (
 SPACE_BYTES = 4_000_000_000
 FETCH_SECONDS = 1800
 BUILD_SECONDS = 5400
-USUAL_BUILD_SECONDS = 330
+USUAL_BUILD_SECONDS = 300
+# No set-uid starter: an ordinary user's is all we need. No CNI plugins: a fifth of the compile.
+OPTIONS = ("--without-suid", "--without-network")
 OWN_GO_SETTINGS = {"GOCACHE", "GOPATH", "GOFLAGS", "GOROOT", "GOTMPDIR", "GOBIN", "GOTOOLCHAIN"}
 
 
@@ -223,7 +225,7 @@ def _compile(source: Path, prefix: Path, runner: Runner, log: Path, report: Repo
     shutil.rmtree(prefix, ignore_errors=True)
     log.touch()
     steps: tuple[tuple[str, tuple[str, ...], float], ...] = (
-        ("configure", ("./mconfig", "--without-suid", f"--prefix={prefix}"), 20),
+        ("configure", ("./mconfig", *OPTIONS, f"--prefix={prefix}"), 20),
         ("compile", ("make", "-C", "builddir", f"-j{os.cpu_count() or 2}"), USUAL_BUILD_SECONDS),
         ("install", ("make", "-C", "builddir", "install"), 5),
     )
