@@ -1,4 +1,4 @@
-"""imagefactory release list, show, diff."""
+"""imagefactory release list, show, diff, lock."""
 
 from __future__ import annotations
 
@@ -82,6 +82,42 @@ def diff(session: Session, old: str, new: str, form: str) -> None:
     text = room.changelog(found, room.Format(form))
     session.show({**plain(found), "drift": plain(drift)}, text)
     _end(session, drift)
+
+
+@release.command()
+@click.argument("name", metavar="RELEASE")
+@click.option("--check", is_flag=True, help="Solve again from nothing; write nothing.")
+@click.option(
+    "--cache", metavar="oras://HOST/PROJECT/NAME", help="Also a cache of locks in a registry."
+)
+@verb(dry_run=True)
+def lock(session: Session, name: str, check: bool, cache: str | None) -> None:
+    """Make the lock of RELEASE with real Spack at its pinned commits.
+
+    Spack is found by IMAGEFACTORY_SPACK or SPACK_ROOT (a git repository), else cloned; its package
+    repository by IMAGEFACTORY_SPACK_PACKAGES, else cloned. Exit status of --check: 5 where the
+    lock is another one.
+
+    \b
+    Example: imagefactory release lock esd-25.04
+    """
+    from imagefactory import release as room
+
+    found = room.load_release(name)
+    if session.dry_run:
+        session.show_plan(room.plan_lock(found))
+        return
+    if check:
+        done = room.check_lock(found, session.report)
+    else:
+        shared = None
+        if cache is not None:
+            from imagefactory.registry import RegistryLocks
+
+            shared = RegistryLocks(cache, session.report)
+        done = room.lock_release(found, session.report, shared)
+    text = f"{found.lock}\n{done.nodes} packages, {done.lock}, {done.origin}: {done.why}"
+    session.show(done, text)
 
 
 def _open(name: str) -> tuple[Lock, list[Fault]]:

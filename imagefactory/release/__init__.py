@@ -2,7 +2,7 @@
 runs Spack. A lock is read, checked and compared without it."""
 
 from imagefactory.release.changelog import Format, changelog
-from imagefactory.release.concretize import check_lock, lock_faults, lock_release
+from imagefactory.release.concretize import check_lock, lock_faults, lock_release, plan_lock
 from imagefactory.release.diff import diff_locks
 from imagefactory.release.lock import Lock, read_lock
 from imagefactory.release.releases import Release, list_releases, load_release
@@ -19,6 +19,7 @@ __all__ = [
     "load_release",
     "lock_faults",
     "lock_release",
+    "plan_lock",
     "read_lock",
     "summarize",
 ]

@@ -14,6 +14,7 @@ from imagefactory.base.errors import ConfigurationFault, Fault, LockDrift, ToolF
 from imagefactory.base.files import cache_folder, digest_of_text, write_json, write_text
 from imagefactory.base.report import Report, ticking
 from imagefactory.base.values import Digest
+from imagefactory.release.lock import parse_lock
 from imagefactory.release.releases import LOCK, Release, overlay_digest, overlay_files
 from imagefactory.release.spack import Spack, conflict_of, find_spack
 
@@ -117,6 +118,34 @@ def lock_faults(release: Release) -> list[Fault]:
             Fault(f"the overlay is {now.overlay}", f"{release.sources}: overlay.digest", again)
         )
     return faults
+
+
+@dataclass(frozen=True)
+class LockPlan:
+    """What `lock_release` would do."""
+
+    release: Release
+    faults: tuple[Fault, ...]
+    cached: bool
+    why: str
+
+    def lines(self) -> list[str]:
+        """The plan for people."""
+        if not self.faults:
+            return [f"nothing to do: {self.release.lock} is that of its inputs"]
+        how = self.why if self.cached else f"solve with Spack {self.release.spack.version}"
+        return [
+            *(f"because: {fault.what}" for fault in self.faults),
+            how if self.cached else f"{how} ({self.why})",
+            f"write {self.release.lock}, {self.release.folder / RECORD}",
+            f"write the overlay's digest into {self.release.sources}",
+        ]
+
+
+def plan_lock(release: Release) -> LockPlan:
+    """Decide a lock; asks no registry, changes nothing."""
+    found, _, why = _from_cache(key_of(release), None)
+    return LockPlan(release, tuple(lock_faults(release)), found is not None, why)
 
 
 class LockStore(Protocol):
@@ -243,6 +272,7 @@ def _from_cache(key: LockKey, shared: LockStore | None) -> tuple[str | None, str
             return text, "cached", "solved earlier from the same inputs"
     found = shared.get(key.digest) if shared else None
     if found is not None:
+        parse_lock(found, f"the shared cache, {key.digest}")
         return found, "shared", "solved elsewhere from the same inputs"
     return None, "solved", f"not in the cache: {_nearest(key)}"
 
@@ -263,8 +293,8 @@ def _nearest(key: LockKey) -> str:
 
 
 def _locking(release: Release, text: str, origin: str, why: str) -> Locking:
-    nodes = len(json.loads(text)["concrete_specs"])
-    return Locking(release.name, digest_of_text(text), origin, why, nodes)
+    nodes = parse_lock(text, str(release.lock)).nodes
+    return Locking(release.name, digest_of_text(text), origin, why, len(nodes))
 
 
 def _write_record(path: Path, record: LockRecord) -> None:
