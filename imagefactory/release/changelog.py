@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from enum import StrEnum
 
-from imagefactory.release.diff import Change, Difference, Kind, LockDiff, Rebuild
+from imagefactory.release.diff import Change, Difference, Kind, LockDiff
 
 _TITLES = {
     Kind.ADDED: "Added",
@@ -20,9 +21,18 @@ _TITLES = {
     Kind.TARGET: "Other target",
     Kind.DEPENDENCIES: "Other dependencies",
     Kind.RECIPE: "Other recipe, same version",
-    Kind.DETAILS: "Other details",
+    Kind.OTHER_BUILD: "Another build of a dependency, same version",
+    Kind.DETAILS: "The same, but Spack describes it otherwise",
 }
 _INTERFACE = "What others link with: MPI, PMIx, Python, libc, compiler"
+
+
+# What one change elsewhere does to every package.
+_CROWDS = frozenset({Kind.COMPILER, Kind.TARGET, Kind.OTHER_BUILD, Kind.DETAILS})
+
+
+SHOWN_CAUSES = 3
+Entry = tuple[str, str, list[str]]  # a name, what became of it, details
 
 
 class Format(StrEnum):
@@ -69,8 +79,8 @@ def _markdown(diff: LockDiff) -> Iterator[str]:
     yield f"| | {before} | {after} |"
     yield "|---|---|---|"
     for name, one, other in _facts(diff):
-        text = other if one == other else f"**{_escaped(other)}**"
-        yield f"| {name} | {_escaped(one)} | {text if one != other else _escaped(other)} |"
+        text = _marked(other) if one == other else f"**{_marked(other)}**"
+        yield f"| {name} | {_marked(one)} | {text} |"
     remarks = list(_remarks(diff))
     if remarks:
         yield ""
@@ -84,8 +94,8 @@ def _markdown(diff: LockDiff) -> Iterator[str]:
     for title, entries in _sections(diff):
         yield from ("", f"## {title}", "")
         for head, what, details in entries:
-            text = f"- **{head}** {what.replace(' -> ', ' → ')}".rstrip()
-            yield text + "".join(f"\n  - {_code(detail)}" for detail in details)
+            yield f"- **{_marked(head)}** {_marked(what)}".rstrip()
+            yield from (f"  - {_marked(detail)}" for detail in details)
     yield from ("", "## To build", "", f"{_build_count(diff)}.")
     followers = list(_followers(diff))
     if followers:
@@ -111,34 +121,47 @@ def _remarks(diff: LockDiff) -> Iterator[str]:
         )
 
 
-def _sections(diff: LockDiff) -> Iterator[tuple[str, list[tuple[str, str, list[str]]]]]:
-    """Titles with entries of name, change and details; alike changes share one entry."""
-    interface = [one for one in diff.changes if one.interface]
+def _sections(diff: LockDiff) -> Iterator[tuple[str, list[Entry]]]:
+    """Titles with their entries."""
+    told = [one for one in diff.changes if one.kind not in _CROWDS]
+    interface = _merged(_entry(one, named=True) for one in told if one.interface)
     if interface:
-        yield _INTERFACE, [_entry(one, named=True) for one in interface]
-    groups: dict[Kind, list[Change]] = defaultdict(list)
-    for one in diff.changes:
-        if not one.interface:
-            groups[one.kind].append(one)
+        yield _INTERFACE, interface
     for kind in Kind:
-        if kind in groups:
-            yield _TITLES[kind], list(_entries(kind, groups[kind]))
+        if kind in _CROWDS:
+            entries = list(_crowd(kind, diff.changes))
+        else:
+            entries = _merged(_entry(one) for one in told if one.kind is kind and not one.interface)
+        if entries:
+            yield _TITLES[kind], entries
 
 
-def _entries(kind: Kind, changes: Sequence[Change]) -> Iterator[tuple[str, str, list[str]]]:
-    if kind is not Kind.COMPILER:
-        yield from (_entry(one) for one in changes)
-        return
-    alike: dict[str, list[str]] = defaultdict(list)
+def _merged(entries: Iterable[Entry]) -> list[Entry]:
+    """What stands there several times (a package built several ways) is told once."""
+    counts = Counter((head, what, tuple(details)) for head, what, details in entries)
+    return [
+        (head, what if count == 1 else f"{what}  ({count} times)", list(details))
+        for (head, what, details), count in counts.items()
+    ]
+
+
+def _crowd(kind: Kind, changes: Sequence[Change]) -> Iterator[Entry]:
+    """What comes to many packages alike: one entry for each way, with the names of all."""
+    alike: dict[str, set[str]] = defaultdict(set)
     for one in changes:
-        first = one.differences[0]
-        alike[_arrow(first.old, first.new)].append(one.name)
-        # What changed besides is told in the list of that package in JSON.
+        for difference in one.differences:
+            if difference.kind is kind:
+                what = "-" if kind is Kind.DETAILS else _arrow(difference.old, difference.new)
+                alike[what].add(one.name)
     for what, names in sorted(alike.items()):
-        yield what, f"{len(names)} packages", list(_wrapped(sorted(names), 90))
+        yield what, _count(names), list(_wrapped(sorted(names), 90))
 
 
-def _entry(change: Change, named: bool = False) -> tuple[str, str, list[str]]:
+def _count(group: Collection[object]) -> str:
+    return f"{len(group)} package{'s' if len(group) > 1 else ''}"
+
+
+def _entry(change: Change, named: bool = False) -> Entry:
     """One package; `named` says what happened, where no title does."""
     told = change.differences
     if change.old is None or change.new is None:
@@ -148,7 +171,13 @@ def _entry(change: Change, named: bool = False) -> tuple[str, str, list[str]]:
     else:
         what = change.old[0]
     word = f"{change.kind}: " if named else ""
-    return change.name, f"{word}{what}", [_detail(one) for one in told]
+    if change.kind is Kind.RECIPE and not named:
+        told = ()  # the title says it, and nobody reads hashes
+    return (
+        change.name,
+        f"{word}{what}",
+        [_detail(one) for one in told if one.kind not in _CROWDS],
+    )
 
 
 def _detail(one: Difference) -> str:
@@ -159,10 +188,8 @@ def _detail(one: Difference) -> str:
             return f"now needs {one.new if '@' in one.new else f'{one.what} ({one.new})'}"
         if not one.new:
             return f"no longer needs {one.old}"
-    if one.kind is Kind.COMPILER:
-        return f"compiler for {one.what}: {_arrow(one.old, one.new)}"
-    if one.kind is Kind.DETAILS:
-        return f"nothing that is shown here; the hash covers more: {_arrow(one.old, one.new)}"
+    if one.kind is Kind.RECIPE and one.what != "namespace":
+        return "another recipe"
     return f"{one.what}: {_arrow(one.old, one.new)}"
 
 
@@ -186,17 +213,14 @@ def _build_count(diff: LockDiff) -> str:
 
 def _followers(diff: LockDiff) -> Iterator[tuple[str, list[str]]]:
     """Packages that are built again for their dependencies only, by what these are."""
-    groups: dict[tuple[str, ...], list[Rebuild]] = defaultdict(list)
+    groups: dict[str, set[str]] = defaultdict(set)
     for one in diff.rebuilds:
         if not one.own:
-            groups[one.because].append(one)
-    for because in sorted(groups, key=lambda one: (-len(groups[one]), one)):
-        yield _few(because), sorted(one.name for one in groups[because])
-
-
-def _few(words: Sequence[str], most: int = 6) -> str:
-    more = f" and {len(words) - most} more" if len(words) > most else ""
-    return ", ".join(words[:most]) + more
+            shown = ", ".join(one.because[:SHOWN_CAUSES])
+            others = " and others" if len(one.because) > SHOWN_CAUSES else ""
+            groups[shown + others].add(one.name)
+    for causes in sorted(groups, key=lambda one: (-len(groups[one]), one)):
+        yield causes, sorted(groups[causes])
 
 
 def _wrapped(words: Iterable[str], width: int) -> Iterator[str]:
@@ -212,9 +236,6 @@ def _wrapped(words: Iterable[str], width: int) -> Iterator[str]:
         yield line
 
 
-def _code(text: str) -> str:
-    return f"`{text}`"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("|", "\\|")
+def _marked(text: str) -> str:
+    """Text as markdown: nothing in it is markup; an arrow is one."""
+    return re.sub(r"([~*|<])", r"\\\1", text).replace(" -> ", " → ")

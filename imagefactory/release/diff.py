@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -23,10 +23,12 @@ class Kind(StrEnum):
     OTHER_VERSION = "other version"  # two that have no order, such as commits
     VARIANTS = "variants"
     EXTERNAL = "external"
-    COMPILER = "compiler"
-    TARGET = "target"
     DEPENDENCIES = "dependencies"
     RECIPE = "recipe"
+    # The others come to every package at once when one thing changes.
+    COMPILER = "compiler"
+    TARGET = "target"
+    OTHER_BUILD = "other build"  # of a dependency, in the same version
     DETAILS = "details"
 
 
@@ -153,21 +155,19 @@ def _compare(
         *_compare_versions(old, new),
         *_compare_variants(old, new),
         *_compare_externals(old, new),
+        *_compare_needs(_uses(old, before), _uses(new, after), before, after, pairs),
+        *_compare_recipes(old, new),
         *_compare_compilers(old, new),
         *_compare_targets(old, new),
-        *_compare_dependencies(old, new, before, after, pairs),
-        *_compare_recipes(old, new),
     ]
-    yield from found
-    if not found and not _is_moved(old, pairs):
-        # A detail that the hash covers and we do not show: the description of the CPU target,
-        # the format in which Spack wrote the node.
-        yield Difference(Kind.DETAILS, "hash", old.hash[:7], new.hash[:7])
-
-
-def _is_moved(node: Node, pairs: Mapping[str, str]) -> bool:
-    """True where a dependency has another hash: reason enough for one of the node's own."""
-    return any(pairs.get(one.hash) != one.hash for one in node.dependencies)
+    if not found and all(one.hash in before.nodes for one in new.dependencies):
+        # Nothing below it is new, so it must be told what we leave out otherwise, or that the
+        # hash covers more than we show: the CPU target's description, the format of the node.
+        all_uses = _uses(old, before, _NOTHING), _uses(new, after, _NOTHING)
+        found = list(_compare_needs(*all_uses, before, after, pairs))
+        found = found or [Difference(Kind.DETAILS, "hash", old.hash[:7], new.hash[:7])]
+    order = list(Kind)
+    yield from sorted(found, key=lambda one: order.index(one.kind))
 
 
 def _compare_versions(old: Node, new: Node) -> Iterator[Difference]:
@@ -233,43 +233,56 @@ def _compare_targets(old: Node, new: Node) -> Iterator[Difference]:
     after = (new.platform, new.system, new.target)
     if before != after:
         yield Difference(Kind.TARGET, "architecture", "-".join(before), "-".join(after))
-    if old.namespace != new.namespace:
-        yield Difference(Kind.RECIPE, "namespace", old.namespace, new.namespace)
 
 
-def _compare_dependencies(
-    old: Node, new: Node, before: Side, after: Side, pairs: Mapping[str, str]
+_Uses = dict[str, dict[str, str]]  # what a dependency is used for, by its name and hash
+
+
+def _compare_needs(
+    mine: _Uses, theirs: _Uses, before: Side, after: Side, pairs: Mapping[str, str]
 ) -> Iterator[Difference]:
     """Dependencies that came, went, serve another purpose or are another node than the one that
-    the old became. Compilers and what comes with them are not told again."""
-    mine, theirs = _uses(old, before), _uses(new, after)
+    the old became."""
     for name in sorted({*mine, *theirs}):
         were, are = mine.get(name, {}), theirs.get(name, {})
-        stayed = {key for key in were if pairs.get(key) in are}
+        stayed = {key: pairs[key] for key in were if pairs.get(key) in are}
         gone = {key: use for key, use in were.items() if key not in stayed}
-        came = {key: use for key, use in are.items() if key not in {pairs[one] for one in stayed}}
-        if gone or came:
+        came = {key: use for key, use in are.items() if key not in stayed.values()}
+        if _specs(gone, before) != _specs(came, after):
             yield Difference(Kind.DEPENDENCIES, name, _told(gone, before), _told(came, after))
-        for key in stayed:
-            if were[key] != are[pairs[key]]:
-                yield Difference(Kind.DEPENDENCIES, name, were[key], are[pairs[key]])
+        elif came and before.nodes.keys() >= came.keys():
+            yield Difference(Kind.OTHER_BUILD, name, _labels(gone, before), _labels(came, after))
+        for key, became in stayed.items():
+            if were[key] != are[became]:
+                yield Difference(Kind.DEPENDENCIES, name, were[key], are[became])
 
 
-def _uses(node: Node, side: Side) -> dict[str, dict[str, str]]:
-    """What each dependency is used for, by name and hash; compilers left out."""
-    found: dict[str, dict[str, str]] = {}
-    for one in node.dependencies:
-        if side.nodes[one.hash].spec in node.compilers.values() or one.name in _COMPANIONS:
-            continue
-        virtuals = f" as {', '.join(one.virtuals)}" if one.virtuals else ""
-        found.setdefault(one.name, {})[one.hash] = f"{', '.join(one.kinds)}{virtuals}"
-    return found
+def _specs(uses: Mapping[str, str], side: Side) -> list[tuple[str, str]]:
+    return sorted((side.nodes[key].spec, use) for key, use in uses.items())
 
 
 # They come and go with the compiler, the language that a recipe asks for, and the libc.
 _COMPANIONS = frozenset(
     {"compiler-wrapper", "gcc-runtime", "intel-oneapi-runtime", "glibc", "musl"}
 )
+_NOTHING: frozenset[str] = frozenset()
+
+
+def _uses(node: Node, side: Side, left_out: frozenset[str] = _COMPANIONS) -> _Uses:
+    """The dependencies of a node; compilers and their companions are left out unless asked for:
+    they are told of once."""
+    found: _Uses = {}
+    compilers = node.compilers.values() if left_out else ()
+    for one in node.dependencies:
+        if one.name in left_out or side.nodes[one.hash].spec in compilers:
+            continue
+        virtuals = f" as {', '.join(one.virtuals)}" if one.virtuals else ""
+        found.setdefault(one.name, {})[one.hash] = f"{', '.join(one.kinds)}{virtuals}"
+    return found
+
+
+def _labels(uses: Iterable[str], side: Side) -> str:
+    return "; ".join(sorted(side.nodes[key].label for key in uses))
 
 
 def _told(uses: Mapping[str, str], side: Side) -> str:
@@ -277,6 +290,8 @@ def _told(uses: Mapping[str, str], side: Side) -> str:
 
 
 def _compare_recipes(old: Node, new: Node) -> Iterator[Difference]:
+    if old.namespace != new.namespace:
+        yield Difference(Kind.RECIPE, "namespace", old.namespace, new.namespace)
     # Another version is another recipe as a rule: sources and patches are part of it.
     if old.version == new.version and old.package_hash != new.package_hash:
         before, after = (one.package_hash or "" for one in (old, new))
