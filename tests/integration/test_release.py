@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,6 +17,9 @@ from imagefactory.base.report import Silent
 from imagefactory.release import check_lock, list_releases, lock_release
 from imagefactory.release.releases import GitPin, read_release
 from imagefactory.release.spack import PACKAGES_VARIABLES, SPACK_VARIABLES, export
+
+if TYPE_CHECKING:
+    from imagefactory.sandbox import Sandbox
 
 TOP = Path(__file__).parents[2]
 GIT = ("git", "-c", "user.name=a", "-c", "user.email=a@example.org")
@@ -106,3 +112,17 @@ def test_a_release_is_locked_by_real_spack(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(ToolFailed, match="cannot solve"):
         lock_release(read_release(folder), Silent())
     assert (folder / "spack.lock").read_text() == expected
+
+
+def test_the_probe_at_a_real_site(sandbox: Sandbox) -> None:
+    """The sandbox's sites have no ESD: the board says unknown, and nothing is made up."""
+    done = subprocess.run(
+        [sys.executable, "-m", "imagefactory", "release", "drift", "--json",
+         "--site", sandbox.sites[0].name, "--want", "esd-25.04",
+         "--places", str(TOP / "spack-envs" / "places.yaml")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 5
+    rows = {row["sighting"]["place"]: row for row in json.loads(done.stdout)["rows"]}
+    row = rows[sandbox.sites[0].name]
+    assert (row["state"], row["sighting"]["evidence"]) == ("unknown", "measured")
