@@ -117,7 +117,7 @@ def test_a_release_is_locked_by_real_spack(tmp_path: Path, monkeypatch: pytest.M
 def test_the_probe_at_a_real_site(sandbox: Sandbox) -> None:
     """The sandbox's sites have no ESD: the board says unknown, and nothing is made up."""
     done = subprocess.run(
-        [sys.executable, "-m", "imagefactory", "release", "drift", "--json",
+        [Path(sys.executable).with_name("imagefactory"), "release", "drift", "--json",
          "--site", sandbox.sites[0].name, "--want", "esd-25.04",
          "--places", str(TOP / "spack-envs" / "places.yaml")],
         capture_output=True, text=True, check=False,
