@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from enum import StrEnum
 
-from imagefactory.release.diff import Change, Difference, Kind, LockDiff
+from imagefactory.release.diff import BUILT, Change, Difference, Kind, LockDiff
 
 _TITLES = {
     Kind.ADDED: "Added",
@@ -174,6 +174,11 @@ def _entry(change: Change, named: bool = False) -> Entry:
 
 def _details(differences: Sequence[Difference]) -> Iterator[str]:
     """What else changed of a package; what came and what went in one line each."""
+    places = [one for one in differences if one.kind is Kind.EXTERNAL]
+    if any(BUILT in (one.old, one.new) for one in places):
+        # An external has the variants and dependencies that someone wrote down: few or none.
+        yield from (_arrow(one.old, one.new) for one in places)
+        return
     for kind, came, went in (
         (Kind.VARIANTS, "new variants", "variants gone"),
         (Kind.DEPENDENCIES, "now needs", "no longer needs"),

@@ -12,6 +12,8 @@ from imagefactory.release.pairs import Side, pair
 from imagefactory.release.summary import Summary, summarize
 from imagefactory.release.versions import version_key
 
+BUILT = "built by Spack"  # the place of what is no external
+
 
 class Kind(StrEnum):
     """What can change of a package, the most important first: a change is named after its first."""
@@ -225,7 +227,7 @@ def _compare_externals(old: Node, new: Node) -> Iterator[Difference]:
 
 def _place(node: Node) -> str:
     if node.external is None:
-        return "built by Spack"
+        return BUILT
     words = [node.external.path or "", *node.external.modules]
     return f"external {', '.join(word for word in words if word)}"
 
