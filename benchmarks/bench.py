@@ -6,6 +6,7 @@ defect. The goals are those of the issue that asked for the table.
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import shutil
@@ -77,6 +78,23 @@ def measure_start() -> Row:
         command(BIN / "imagefactory", "--help"), command(sys.executable, "-c", "import click"), 15
     )
     return Row("`imagefactory --help`", ours, '`python -c "import click"`', other, "<= 1.5")
+
+
+def measure_diff(folder: Path) -> Row:
+    """Two large real locks compared, start of the program included, against reading their JSON."""
+    locks = []
+    for packed in sorted((TOP / "tests" / "data" / "locks").glob("large-*.lock.gz")):
+        locks.append(folder / packed.stem)
+        locks[-1].write_bytes(gzip.decompress(packed.read_bytes()))
+    nodes = max(len(json.loads(path.read_text())["concrete_specs"]) for path in locks)
+    read = "import json, sys; [json.load(open(path)) for path in sys.argv[1:]]"
+    ours, other = paired(
+        command(BIN / "imagefactory", "release", "diff", *locks),
+        command(sys.executable, "-c", read, *locks),
+        9,
+    )
+    what = f"`imagefactory release diff`, {nodes} packages"
+    return Row(what, ours, "`json.load` of both locks", other, "< 1 s")
 
 
 def measure_rebuild(report: Console) -> Row:
@@ -188,7 +206,8 @@ def write_page(rows: list[Row]) -> None:
 def main() -> None:
     """Measure everything; the sandbox is taken down again if it was not up."""
     report = Console()
-    rows = [measure_start(), measure_rebuild(report)]
+    with tempfile.TemporaryDirectory() as folder:
+        rows = [measure_start(), measure_diff(Path(folder)), measure_rebuild(report)]
     sif = build(plan_build(load_recipe(TOP / "recipes" / "nest"), report), report).sif
     was_up = load_sandbox() is not None
     try:

@@ -31,18 +31,30 @@ def release() -> None:
 @release.command("list")
 @verb()
 def list_all(session: Session) -> None:
-    """List the releases under spack-envs/.
+    """List the releases under spack-envs/, and whether their lock is that of their sources.
 
     \b
     Example: imagefactory release list
     """
-    from imagefactory.release import list_releases
+    from imagefactory.release import list_releases, lock_faults
 
-    found = list_releases()
-    width = max((len(one.name) for one in found), default=0)
-    lines = [f"{one.name:<{width}}  {one.description}" for one in found]
-    document = [{"name": one.name, "description": one.description} for one in found]
-    session.show(document, "\n".join(lines) or "there is no release under spack-envs/")
+    rows = [
+        {
+            "name": one.name,
+            "state": "drifted" if lock_faults(one) else "locked",
+            "spack": one.spack.version,
+            "packages": one.packages.version,
+            "target": one.target,
+            "description": one.description,
+        }
+        for one in list_releases()
+    ]
+    lines = [
+        f"{row['name']:<20} {row['state']:<8} Spack {row['spack']:<8} {row['packages']:<12} "
+        f"{row['target']:<12} {row['description']}"
+        for row in rows
+    ]
+    session.show(rows, "\n".join(lines) or "there is no release under spack-envs/")
 
 
 @release.command()
@@ -207,12 +219,16 @@ def _probe(name: str, session: Session) -> list[Sighting]:
 
 def _open(name: str) -> tuple[Lock, list[Fault]]:
     """A lock by its path or its release, and how the latter drifted."""
+    from imagefactory.base.errors import LockDrift
     from imagefactory.release import load_release, lock_faults, read_lock
 
     if Path(name).is_file():
         return read_lock(Path(name)), []
     found = load_release(name)
-    return read_lock(found.lock), lock_faults(found)
+    faults = lock_faults(found)
+    if not found.lock.is_file():
+        raise LockDrift.from_faults(faults)
+    return read_lock(found.lock), faults
 
 
 def _end(session: Session, drift: list[Fault]) -> None:

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from enum import StrEnum
 
-from imagefactory.release.diff import Change, Difference, Kind, LockDiff
+from imagefactory.release.diff import BUILT, Change, Difference, Kind, LockDiff
 
 _TITLES = {
     Kind.ADDED: "Added",
@@ -25,12 +25,8 @@ _TITLES = {
     Kind.DETAILS: "The same, but Spack describes it otherwise",
 }
 _INTERFACE = "What others link with: MPI, PMIx, Python, libc, compiler"
-
-
 # What one change elsewhere does to every package.
 _CROWDS = frozenset({Kind.COMPILER, Kind.TARGET, Kind.OTHER_BUILD, Kind.DETAILS})
-
-
 SHOWN_CAUSES = 3
 Entry = tuple[str, str, list[str]]  # a name, what became of it, details
 
@@ -151,7 +147,9 @@ def _crowd(kind: Kind, changes: Sequence[Change]) -> Iterator[Entry]:
     for one in changes:
         for difference in one.differences:
             if difference.kind is kind:
-                what = "-" if kind is Kind.DETAILS else _arrow(difference.old, difference.new)
+                what = (
+                    "hash only" if kind is Kind.DETAILS else _arrow(difference.old, difference.new)
+                )
                 alike[what].add(one.name)
     for what, names in sorted(alike.items()):
         yield what, _count(names), list(_wrapped(sorted(names), 90))
@@ -164,33 +162,49 @@ def _count(group: Collection[object]) -> str:
 def _entry(change: Change, named: bool = False) -> Entry:
     """One package; `named` says what happened, where no title does."""
     told = change.differences
-    if change.old is None or change.new is None:
-        what = (change.new or change.old or ("", ""))[0]
-    elif change.old[0] != change.new[0]:
-        what, told = _arrow(change.old[0], change.new[0]), told[1:]
-    else:
-        what = change.old[0]
+    versions = [one.version for one in (change.old, change.new) if one is not None]
+    what = " -> ".join(dict.fromkeys(versions))
+    if len(set(versions)) > 1:
+        told = told[1:]
     word = f"{change.kind}: " if named else ""
     if change.kind is Kind.RECIPE and not named:
         told = ()  # the title says it, and nobody reads hashes
-    return (
-        change.name,
-        f"{word}{what}",
-        [_detail(one) for one in told if one.kind not in _CROWDS],
-    )
+    return change.name, f"{word}{what}", list(_details(told))
+
+
+def _details(differences: Sequence[Difference]) -> Iterator[str]:
+    """What else changed of a package; what came and what went in one line each."""
+    places = [one for one in differences if one.kind is Kind.EXTERNAL]
+    if any(BUILT in (one.old, one.new) for one in places):
+        # An external has the variants and dependencies that someone wrote down: few or none.
+        yield from (_arrow(one.old, one.new) for one in places)
+        return
+    for kind, came, went in (
+        (Kind.VARIANTS, "new variants", "variants gone"),
+        (Kind.DEPENDENCIES, "now needs", "no longer needs"),
+    ):
+        ours = [one for one in differences if one.kind is kind]
+        for title, words in (
+            (came, [one.new for one in ours if not one.old]),
+            (went, [one.old for one in ours if not one.new]),
+        ):
+            if words:
+                yield f"{title}: {', '.join(_without_hash(word) for word in words)}"
+        yield from (_detail(one) for one in ours if one.old and one.new)
+    others = (Kind.VARIANTS, Kind.DEPENDENCIES, *_CROWDS)
+    yield from (_detail(one) for one in differences if one.kind not in others)
 
 
 def _detail(one: Difference) -> str:
     if one.kind is Kind.VARIANTS:
-        return _arrow(one.old or f"(no {one.what})", one.new or f"(no {one.what})")
-    if one.kind is Kind.DEPENDENCIES:
-        if not one.old:
-            return f"now needs {one.new if '@' in one.new else f'{one.what} ({one.new})'}"
-        if not one.new:
-            return f"no longer needs {one.old}"
+        return _arrow(one.old, one.new)
     if one.kind is Kind.RECIPE and one.what != "namespace":
         return "another recipe"
     return f"{one.what}: {_arrow(one.old, one.new)}"
+
+
+def _without_hash(text: str) -> str:
+    return re.sub(r"/[a-z2-7]{7}(?= |$)", "", text)
 
 
 def _arrow(old: str, new: str) -> str:

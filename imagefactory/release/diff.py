@@ -12,6 +12,8 @@ from imagefactory.release.pairs import Side, pair
 from imagefactory.release.summary import Summary, summarize
 from imagefactory.release.versions import version_key
 
+BUILT = "built by Spack"  # the place of what is no external
+
 
 class Kind(StrEnum):
     """What can change of a package, the most important first: a change is named after its first."""
@@ -43,19 +45,27 @@ class Difference:
     new: str
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Package:
+    """What a package was on one side."""
+
+    version: str
+    hash: str
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """A package that changed by itself, not only through what it depends on.
 
-    `old` and `new` are version and hash on each side, None where it was added or removed.
+    `old` is None where it was added, `new` where it was removed.
     `interface` is true for what others link with or a site must match (MPI, PMIx, compiler, ...).
     """
 
     name: str
     kind: Kind
     interface: bool
-    old: tuple[str, str] | None
-    new: tuple[str, str] | None
+    old: Package | None
+    new: Package | None
     differences: tuple[Difference, ...]
 
 
@@ -117,7 +127,8 @@ def diff_locks(old: Lock, new: Lock, names: tuple[str, str] = ("old", "new")) ->
 def _rank(change: Change) -> tuple[object, ...]:
     """What counts most first, and always in one order."""
     place = list(Kind).index(change.kind)
-    return not change.interface, place, change.name, change.old or (), change.new or ()
+    sides = [one for one in (change.old, change.new) if one is not None]
+    return not change.interface, place, change.name, sides
 
 
 def _find_changes(
@@ -127,10 +138,10 @@ def _find_changes(
     arrived = set(new.nodes) - set(pairs.values())
     for key, node in old.nodes.items():
         if key not in pairs:
-            yield Change(node.name, Kind.REMOVED, node.name in interface, _id(node), None, ())
+            yield Change(node.name, Kind.REMOVED, node.name in interface, _package(node), None, ())
     for key in arrived:
         node = new.nodes[key]
-        yield Change(node.name, Kind.ADDED, node.name in interface, None, _id(node), ())
+        yield Change(node.name, Kind.ADDED, node.name in interface, None, _package(node), ())
     for before, after in pairs.items():
         if before == after:
             continue
@@ -138,12 +149,17 @@ def _find_changes(
         found = tuple(_compare(one, other, old, new, pairs))
         if found:
             yield Change(
-                one.name, found[0].kind, one.name in interface, _id(one), _id(other), found
+                one.name,
+                found[0].kind,
+                one.name in interface,
+                _package(one),
+                _package(other),
+                found,
             )
 
 
-def _id(node: Node) -> tuple[str, str]:
-    return node.version, node.hash
+def _package(node: Node) -> Package:
+    return Package(node.version, node.hash)
 
 
 def _compare(
@@ -195,7 +211,7 @@ def _variant(name: str, value: object) -> str:
         return f"{'+' if value else '~'}{name}"
     if isinstance(value, list):
         if name == "patches":  # by their sha256; nobody reads those
-            return f"{len(value)} patches"
+            return f"patches={','.join(str(one)[:7] for one in value)}"
         return f"{name}={','.join(map(str, value)) or 'none'}"
     return f"{name}={value}"
 
@@ -211,7 +227,7 @@ def _compare_externals(old: Node, new: Node) -> Iterator[Difference]:
 
 def _place(node: Node) -> str:
     if node.external is None:
-        return "built by Spack"
+        return BUILT
     words = [node.external.path or "", *node.external.modules]
     return f"external {', '.join(word for word in words if word)}"
 
@@ -327,7 +343,7 @@ def _find_rebuilds(
     old: Side, new: Side, changes: list[Change], interface: frozenset[str]
 ) -> Iterator[Rebuild]:
     """What Spack must build, by name; what it takes from elsewhere (externals) is only a cause."""
-    own = {one.new[1]: one for one in changes if one.new is not None}
+    own = {one.new.hash: one for one in changes if one.new is not None}
     fresh = {key: node for key, node in new.nodes.items() if key not in old.nodes}
     for node in sorted(fresh.values(), key=lambda node: (node.name, node.version, node.hash)):
         if node.external is not None:

@@ -39,6 +39,7 @@ _INSIDE: Mapping[str, _Shape] = {
     },
     "compiler": {"name": (str, True), "version": (str, True)},
     "build_spec": {"name": (str, True), "hash": (str, True)},
+    "annotations": {"original_specfile_version": (int, False), "compiler": (str, False)},
     "external": {
         "path": ((str, type(None)), False), "module": ((list, type(None)), False),
         "extra_attributes": ((dict, type(None)), False),
@@ -46,6 +47,7 @@ _INSIDE: Mapping[str, _Shape] = {
 }  # fmt: skip
 _DEPENDENCY: _Shape = {"name": (str, True), "hash": (str, True), "parameters": (dict, True)}
 _EDGE: _Shape = {"deptypes": (list, True), "virtuals": (list, True)}
+_SPACK: _Shape = {"version": (str, False), "commit": (str, False)}
 _ROOT: _Shape = {"spec": (str, True), "hash": (str, True)}
 _KINDS = {
     dict: "a mapping", list: "a list", str: "a text", int: "a number", float: "a number",
@@ -176,9 +178,10 @@ def parse_lock(text: str, where: str) -> Lock:
         found |= _check_nodes(section["concrete_specs"], place, faults)
         roots += _check_roots(section["roots"], place, faults)
     faults += _find_loose_ends(roots, found, known, where)
+    spack = document.get("spack", {})  # format 5 may lack it
+    faults += _misfits(spack, _SPACK, f"{where}: spack")
     if faults:
         raise ConfigurationFault.from_faults(faults)
-    spack = document.get("spack") or {}
     return Lock(
         format=number,
         spack_version=spack.get("version"),

@@ -170,7 +170,7 @@ def test_two_nodes_of_one_name_are_paired_by_what_they_are_made_with() -> None:
 
     # By the version alone, 1.3 would be the other one's upgrade.
     diff = compare(build("zlib@1.2", "zlib@1.3"), build("zlib@1.3", "zlib@1.4"))
-    assert [(one.old and one.old[0], one.new and one.new[0]) for one in diff.changes] == [
+    assert [(one.old and one.old.version, one.new and one.new.version) for one in diff.changes] == [
         ("1.2", "1.3"), ("1.3", "1.4"),
     ]  # fmt: skip
 
@@ -181,7 +181,9 @@ def test_a_python_for_building_is_not_the_one_that_is_used() -> None:
         return [node("nest@3.8", Use(meson, ("build",)), Use(node(own), ("link", "run")))]
 
     diff = compare(build("python@3.9.1", "python@3.11.7"), build("python@3.9.1", "python@3.12.1"))
-    changes = [(one.name, one.old and one.old[0], one.new and one.new[0]) for one in diff.changes]
+    changes = [
+        (one.name, one.old and one.old.version, one.new and one.new.version) for one in diff.changes
+    ]
     assert changes == [("python", "3.11.7", "3.12.1")]
 
 

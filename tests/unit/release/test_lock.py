@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -217,3 +218,37 @@ def test_a_lock_is_read_from_a_file(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigurationFault, match="not UTF-8"):
         read_lock(path)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The way to everything in a document."""
+    found = [path]
+    inner = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
+    for key, one in inner:
+        found += places(one, (*path, key))
+    return found
+
+
+@pytest.mark.parametrize("wrong", [None, 7, "text", [], {}, [7], {"key": 7}, True])
+def test_whatever_stands_anywhere_is_a_fault_or_no_harm(wrong: object) -> None:
+    """Never a traceback: each part of a lock is replaced in turn."""
+    whole = document(NEST) | {"include_concrete": {"/some/where": document(ZLIB)}}
+    refused = 0
+    ways = places(whole)[1:]
+    for way in ways:
+        changed = deepcopy(whole)
+        inside = changed
+        for key in way[:-1]:
+            inside = inside[key]
+        inside[way[-1]] = wrong
+        try:
+            parse_lock(json.dumps(changed), "spack.lock")
+        except ConfigurationFault:
+            refused += 1
+    assert refused > len(ways) / 2

@@ -76,10 +76,19 @@ def test_list(
 ) -> None:
     monkeypatch.chdir(release_folder.parents[1])
     assert call("release", "list") == 0
-    assert "esd-99.01  a release for tests" in capsys.readouterr().out
+    line = capsys.readouterr().out.split()
+    assert line[:3] == ["esd-99.01", "drifted", "Spack"]
     monkeypatch.chdir(release_folder)
     assert call("release", "list") == 0
     assert "there is no release" in capsys.readouterr().out
+
+
+def test_a_release_without_a_lock(
+    release_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(release_folder.parents[1])
+    assert call("release", "show", "esd-99.01") == 5
+    assert "fix: imagefactory release lock esd-99.01" in capsys.readouterr().err
 
 
 def test_a_lock_that_drifted_is_compared_all_the_same_and_the_exit_status_says_so(

@@ -1,0 +1,84 @@
+"""Locks that real Spack made (tests/data/locks/README.md): read, shown, compared."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from imagefactory.base.errors import ConfigurationFault
+from imagefactory.release.changelog import Format, changelog
+from imagefactory.release.diff import Kind, diff_locks
+from imagefactory.release.lock import Lock, parse_lock
+from imagefactory.release.summary import summarize
+from tests.conftest import Golden
+
+FOLDER = Path(__file__).parents[2] / "data" / "locks"
+FILES = sorted([*FOLDER.glob("*.lock"), *FOLDER.glob("*.lock.gz")])
+NAMES = [path.name.removesuffix(".gz").removesuffix(".lock") for path in FILES]
+
+
+def text_of(name: str) -> str:
+    path = FILES[NAMES.index(name)]
+    content = path.read_bytes()
+    return (gzip.decompress(content) if path.suffix == ".gz" else content).decode()
+
+
+def load(name: str) -> Lock:
+    return parse_lock(text_of(name), name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_node_fits_its_hash_and_is_needed(name: str) -> None:
+    found = load(name)
+    assert len(found.nodes) == len(json.loads(text_of(name))["concrete_specs"])
+    assert found.needed().keys() == found.nodes.keys()
+
+
+@pytest.mark.parametrize("name", ["openmpi-4"])
+def test_an_edit_of_any_node_is_found(name: str) -> None:
+    whole = json.loads(text_of(name))
+    for key, node in whole["concrete_specs"].items():
+        version, node["version"] = node["version"], node["version"] + "0"
+        with pytest.raises(ConfigurationFault) as caught:
+            parse_lock(json.dumps(whole), "spack.lock")
+        node["version"] = version
+        assert [fault.where for fault in caught.value.faults] == [
+            f"spack.lock: {node['name']}/{key[:7]}"
+        ]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_show(name: str, golden: Golden) -> None:
+    golden.check(f"release/show-{name}.txt", "\n".join(summarize(load(name)).lines()) + "\n")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("openmpi-4", "openmpi-5"), ("openmpi-5", "external-openmpi")]
+)
+def test_changelogs(old: str, new: str, golden: Golden) -> None:
+    diff = diff_locks(load(old), load(new), (old, new))
+    golden.check(f"release/diff-{old}-{new}.txt", changelog(diff) + "\n")
+    golden.check(f"release/diff-{old}-{new}.md", changelog(diff, Format.MARKDOWN) + "\n")
+
+
+@pytest.mark.parametrize(("old", "new"), list(product(NAMES, NAMES)))
+def test_whatever_is_compared_adds_up(old: str, new: str) -> None:
+    one, other = load(old), load(new)
+    diff = diff_locks(one, other)
+    assert all(change.differences or change.kind in {Kind.ADDED, Kind.REMOVED}
+               for change in diff.changes)  # fmt: skip
+    assert all(bool(rebuild.own) != bool(rebuild.because) for rebuild in diff.rebuilds)
+    fresh = {key for key in other.nodes if key not in one.nodes}
+    built = {rebuild.hash for rebuild in diff.rebuilds}
+    assert built == {key for key in fresh if other.nodes[key].external is None}
+    arrived = sum(change.kind is Kind.ADDED for change in diff.changes)
+    gone = sum(change.kind is Kind.REMOVED for change in diff.changes)
+    assert len(one.nodes) + arrived - gone == len(other.nodes)
+    if old == new:
+        assert not diff.changes
+        assert not diff.rebuilds
+        assert diff.kept == len(one.nodes)
