@@ -80,7 +80,8 @@ class Stage:
         words = [str(self.store), "oras://r/a@sha256:" + "0" * 64, HEX, str(size), "apptainer"]
         script = SCRIPT.open()
         process = subprocess.Popen(
-            ["sh", "-s", "--", *words],
+            # A CI job in the background has INT ignored, and a shell cannot trap that again.
+            ["env", "--default-signal=INT", "sh", "-s", "--", *words],
             stdin=script,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
