@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -129,6 +130,26 @@ class Console:
         # GitLab's collapsible sections: docs.gitlab.com/ci/jobs/job_logs.
         if self._folds:
             self._stream.write(f"\x1b[0Ksection_{word}:{int(time.time())}:{name}\r\x1b[0K{title}\n")
+
+
+@contextmanager
+def ticking(report: Report, what: str, usual: float) -> Iterator[None]:
+    """Show the time that passes against the usual one, for a program that says nothing itself."""
+    started = time.monotonic()
+    stop = threading.Event()
+
+    def tick() -> None:
+        while not stop.wait(1):
+            passed = round(time.monotonic() - started)
+            report.progress(f"{what} (usually {usual:.0f} s)", passed, unit="s")
+
+    ticker = threading.Thread(target=tick, daemon=True)
+    ticker.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        ticker.join()
 
 
 def size(count: float) -> str:

@@ -64,10 +64,9 @@ def find_faults(document: object, schema: Mapping[str, Any], where: str) -> Iter
     from jsonschema import Draft202012Validator
 
     validator = Draft202012Validator(schema)
-    for error in sorted(
-        validator.iter_errors(document), key=lambda err: [str(p) for p in err.path]
-    ):
-        yield from _translate(error, where)
+    errors = sorted(validator.iter_errors(document), key=lambda err: [str(p) for p in err.path])
+    # Each of several missing keys is an error of its own, and each names them all: told once.
+    yield from dict.fromkeys(fault for error in errors for fault in _translate(error, where))
 
 
 def _translate(error: Any, where: str) -> Iterator[Fault]:

@@ -1,9 +1,12 @@
-"""imagefactory release list, show, diff."""
+"""imagefactory release list, show, diff, lock, drift, probe."""
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -12,6 +15,9 @@ from imagefactory.cli.session import Session, plain, verb
 
 if TYPE_CHECKING:
     from imagefactory.base.errors import Fault
+    from imagefactory.release import Sighting
+
+PROBE_SECONDS = 120
 
 
 @click.group()
@@ -96,6 +102,123 @@ def diff(session: Session, old: str, new: str, form: str) -> None:
     drift = before.drift + after.drift
     session.show({**plain(found), "drift": plain(drift)}, room.changelog(found, form))
     _end(session, drift)
+
+
+@release.command()
+@click.argument("name", metavar="RELEASE")
+@click.option("--check", is_flag=True, help="Solve again from nothing; write nothing.")
+@click.option(
+    "--cache", metavar="oras://HOST/PROJECT/NAME", help="Also a cache of locks in a registry."
+)
+@verb(dry_run=True)
+def lock(session: Session, name: str, check: bool, cache: str | None) -> None:
+    """Make the lock of RELEASE with real Spack at its pinned commits.
+
+    Spack is found by IMAGEFACTORY_SPACK or SPACK_ROOT (a git repository), else cloned; its package
+    repository by IMAGEFACTORY_SPACK_PACKAGES, else cloned. Exit status of --check: 5 where the
+    lock is another one.
+
+    \b
+    Example: imagefactory release lock esd-25.04
+    """
+    from imagefactory import release as room
+
+    found = room.load_release(name)
+    if session.dry_run:
+        session.show_plan(room.plan_lock(found))
+        return
+    if check:
+        done = room.check_lock(found, session.report)
+    else:
+        shared = None
+        if cache is not None:
+            from imagefactory.registry import RegistryLocks
+
+            shared = RegistryLocks(cache, session.report)
+        done = room.lock_release(found, session.report, shared)
+    text = f"{found.lock}\n{done.nodes} packages, {done.lock}, {done.origin}: {done.why}"
+    session.show(done, text)
+
+
+@release.command()
+@click.option("--places", type=click.Path(path_type=Path), help="What was written down (YAML).")
+@click.option(
+    "--seen", "seen", multiple=True, metavar="PLACE=FILE", help="What the probe printed at PLACE."
+)
+@click.option("--site", "sites", multiple=True, metavar="NAME", help="Run the probe at this site.")
+@click.option("--want", metavar="RELEASE", help="What all should have; else the newest one seen.")
+@click.option(
+    "--format", "form", type=click.Choice(["text", "markdown", "badge"]), default="text",
+    show_default=True, help="A table, a table to send around, or a badge (SVG).",
+)  # fmt: skip
+@verb()
+def drift(
+    session: Session,
+    places: Path | None,
+    seen: tuple[str, ...],
+    sites: tuple[str, ...],
+    want: str | None,
+    form: str,
+) -> None:
+    """Say which release is where. Exit status: 0 only where every place has the wanted one, else 5.
+
+    \b
+    Example: imagefactory release drift --places spack-envs/places.yaml
+    """
+    from imagefactory import release as room
+    from imagefactory.base.errors import LockDrift
+
+    found = room.read_places(places) if places is not None else []
+    for text in seen:
+        found += _read_seen(text)
+    for name in sites:
+        found += _probe(name, session)
+    board = room.make_board(found, want)
+    session.show(
+        {**plain(board), "in_step": board.in_step, "verdict": board.verdict},
+        room.show_board(board, room.BoardFormat(form)),
+    )
+    if not board.in_step:
+        sys.exit(LockDrift.exit_code)
+
+
+@release.command()
+@verb()
+def probe(session: Session) -> None:
+    """Print the script that looks for releases at a place, to be run there.
+
+    \b
+    Example: imagefactory release probe > probe.sh; there: sh probe.sh > seen.txt
+    """
+    from imagefactory import release as room
+
+    script = room.probe_script()
+    session.show({"script": script}, script.rstrip())
+
+
+def _read_seen(text: str) -> list[Sighting]:
+    from imagefactory import release as room
+    from imagefactory.base.errors import UsageFault
+
+    place, _, name = text.partition("=")
+    path = Path(name)
+    if not name or not path.is_file():
+        raise UsageFault(f"--seen {text}: there is no such file", fix="write PLACE=FILE")
+    changed = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    return room.read_probe(path.read_text("utf-8", "replace"), place, f"{changed:%Y-%m-%d}")
+
+
+def _probe(name: str, session: Session) -> list[Sighting]:
+    """Run the probe on a site's login node."""
+    from imagefactory import release as room
+    from imagefactory.run import open_shell
+    from imagefactory.site import load_site
+
+    site = load_site(name)
+    script = f"APPTAINER={shlex.quote(site.apptainer)}\n{room.probe_script()}"
+    with session.report.step(f"probe {name}"), open_shell(site.access, session.report) as shell:
+        done = shell.run(script, site.store, timeout=PROBE_SECONDS)
+    return room.read_probe(done.output, name, f"{datetime.now(UTC):%Y-%m-%d}")
 
 
 def _end(session: Session, drift: Sequence[Fault]) -> None:

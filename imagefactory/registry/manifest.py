@@ -1,4 +1,5 @@
-"""The manifest of a SIF: the same bytes that `apptainer push` writes, and a strict reader."""
+"""The manifest of one file: for a SIF the same bytes that `apptainer push` writes; a strict
+reader."""
 
 from __future__ import annotations
 
@@ -12,17 +13,42 @@ from imagefactory.base.values import Digest, ImageRef
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
-CONFIG_TYPE = "application/vnd.sylabs.sif.config.v1+json"
-LAYER_TYPE = "application/vnd.sylabs.sif.layer.v1.sif"
-# Apptainer reads the older word too: internal/pkg/client/oras (facts/pmix-containers.md 8).
-LAYER_TYPES = {LAYER_TYPE, "appliciation/vnd.sylabs.sif.layer.tar", f"{LAYER_TYPE}.proto"}
 CONFIG = b"{}"
 MANIFEST_LIMIT = 4 * 1024 * 1024  # distribution-spec v1.1, "Pushing Manifests"
 
 
 @dataclass(frozen=True)
+class Kind:
+    """What the one file of an artifact is: `layer_types` are read, the first one is written."""
+
+    name: str
+    config_type: str
+    layer_types: tuple[str, ...]
+    suffix: str
+
+
+SIF = Kind(
+    "SIF",
+    "application/vnd.sylabs.sif.config.v1+json",
+    (
+        "application/vnd.sylabs.sif.layer.v1.sif",
+        # Apptainer reads the older words too: internal/pkg/client/oras (pmix-containers.md 8).
+        "appliciation/vnd.sylabs.sif.layer.tar",
+        "application/vnd.sylabs.sif.layer.v1.sif.proto",
+    ),
+    ".sif",
+)
+SPACK_LOCK = Kind(
+    "Spack lock",
+    "application/vnd.imagefactory.spack.lock.config.v1+json",
+    ("application/vnd.imagefactory.spack.lock.v1+json",),
+    ".lock",
+)
+
+
+@dataclass(frozen=True)
 class Artifact:
-    """A SIF in a registry. `layer` is the sha256 of the SIF itself; `size` is in bytes."""
+    """One file in a registry. `layer` is the sha256 of the file itself; `size` is in bytes."""
 
     reference: ImageRef  # pinned by digest
     manifest: Digest
@@ -35,29 +61,29 @@ def digest_of_bytes(content: bytes) -> Digest:
     return Digest(f"sha256:{hashlib.sha256(content).hexdigest()}")
 
 
-def write_manifest(layer: Digest, size: int, title: str) -> bytes:
-    """The manifest of a SIF, byte for byte what Apptainer 1.5 writes for a file of that name."""
+def write_manifest(layer: Digest, size: int, name: str, kind: Kind = SIF) -> bytes:
+    """The manifest of a file; for a SIF byte for byte what Apptainer 1.5 writes for NAME.sif."""
     document = {
         "schemaVersion": 2,
         "mediaType": MANIFEST_TYPE,
         "config": {
-            "mediaType": CONFIG_TYPE,
+            "mediaType": kind.config_type,
             "size": len(CONFIG),
             "digest": str(digest_of_bytes(CONFIG)),
         },
         "layers": [
             {
-                "mediaType": LAYER_TYPE,
+                "mediaType": kind.layer_types[0],
                 "size": size,
                 "digest": str(layer),
-                "annotations": {"org.opencontainers.image.title": title},
+                "annotations": {"org.opencontainers.image.title": f"{name}{kind.suffix}"},
             }
         ],
     }
     return json.dumps(document, separators=(",", ":")).encode()
 
 
-def read_manifest(content: bytes, reference: ImageRef) -> Artifact:
+def read_manifest(content: bytes, reference: ImageRef, kind: Kind = SIF) -> Artifact:
     """Read a manifest that some tool pushed; raises TrustRefused with everything wrong in it."""
     where = str(reference)
     digest = digest_of_bytes(content)
@@ -77,23 +103,33 @@ def read_manifest(content: bytes, reference: ImageRef) -> Artifact:
             where=where,
             fix="check the address; a log-in page answers like this",
         )
-    faults = _faults(document, where)
+    faults = _faults(document, where, kind)
     if faults:
         raise TrustRefused.from_faults(faults)
     layer = document["layers"][0]
     return Artifact(reference.at(digest), digest, Digest(layer["digest"]), layer["size"])
 
 
-def _faults(document: dict[str, Any], where: str) -> list[Fault]:
+def _faults(document: dict[str, Any], where: str, kind: Kind) -> list[Fault]:
     if document.get("mediaType") == INDEX_TYPE or "manifests" in document:
-        return [Fault("this is an index of several images, not one SIF", where, "name one of them")]
+        return [
+            Fault(
+                f"this is an index of several images, not one {kind.name}",
+                where,
+                "name one of them",
+            )
+        ]
     layers = document.get("layers")
     if not isinstance(layers, list) or len(layers) != 1 or not isinstance(layers[0], dict):
         count = len(layers) if isinstance(layers, list) else "no"
-        return [Fault(f"a SIF has one layer, this has {count}", where, "is this a Docker image?")]
+        return [
+            Fault(
+                f"a {kind.name} has one layer, this has {count}", where, "is this a Docker image?"
+            )
+        ]
     layer, faults = layers[0], []
-    if layer.get("mediaType") not in LAYER_TYPES:
-        faults.append(Fault(f"the layer is {layer.get('mediaType')!r}, not a SIF", where))
+    if layer.get("mediaType") not in kind.layer_types:
+        faults.append(Fault(f"the layer is {layer.get('mediaType')!r}, not a {kind.name}", where))
     size = layer.get("size")
     if not isinstance(size, int) or isinstance(size, bool) or size <= 0:
         faults.append(Fault(f"the layer's size is {size!r}", where))

@@ -28,7 +28,9 @@ from imagefactory.registry.manifest import (
     INDEX_TYPE,
     MANIFEST_LIMIT,
     MANIFEST_TYPE,
+    SIF,
     Artifact,
+    Kind,
     digest_of_bytes,
     read_manifest,
     write_manifest,
@@ -88,7 +90,9 @@ class PullPlan:
         ]
 
 
-def resolve(ref: ImageRef, report: Report, registry: Registry | None = None) -> Artifact:
+def resolve(
+    ref: ImageRef, report: Report, registry: Registry | None = None, kind: Kind = SIF
+) -> Artifact:
     """What a reference names now; the manifest is checked against its digest.
 
     Raises ToolFailed for a tag that is not there (nearest shown), ServiceAway, TrustRefused.
@@ -100,7 +104,7 @@ def resolve(ref: ImageRef, report: Report, registry: Registry | None = None) -> 
     content = response.content
     if len(content) > MANIFEST_LIMIT:
         raise TrustRefused(f"a manifest of {size(len(content))}", where=str(ref))
-    artifact = read_manifest(content, ref)
+    artifact = read_manifest(content, ref, kind)
     told = response.headers.get("Docker-Content-Digest")
     if told and told != str(artifact.manifest):
         raise TrustRefused(
@@ -111,17 +115,18 @@ def resolve(ref: ImageRef, report: Report, registry: Registry | None = None) -> 
 
 
 def plan_push(
-    sif: Path, ref: ImageRef, report: Report, registry: Registry | None = None
+    sif: Path, ref: ImageRef, report: Report, registry: Registry | None = None, kind: Kind = SIF
 ) -> PushPlan:
-    """Decide a push: hashes the SIF, asks the registry what it has; changes nothing."""
+    """Decide a push: hashes the file, asks the registry what it has; changes nothing."""
     if ref.tag is None:
         raise UsageFault("a push needs a tag, not a digest", where=str(ref), fix="NAME:TAG")
-    _require_sif(sif)
+    if kind is SIF:
+        _require_sif(sif)
     registry = registry or Registry(ref)
     whole = sif.stat().st_size
     layer = digest_of(sif, lambda count: report.progress("hash", count, whole))
     # Not the local file's name: the same SIF is the same manifest wherever it was pushed from.
-    manifest = write_manifest(layer, whole, f"{ref.repository.rpartition('/')[2]}.sif")
+    manifest = write_manifest(layer, whole, ref.repository.rpartition("/")[2], kind)
     digest = digest_of_bytes(manifest)
     there = _get_manifest(ref, registry)
     return PushPlan(
@@ -134,13 +139,15 @@ def plan_push(
     )
 
 
-def push(sif: Path, ref: ImageRef, report: Report, registry: Registry | None = None) -> Artifact:
-    """Push a SIF under a tag; what the registry has already is not sent again.
+def push(
+    sif: Path, ref: ImageRef, report: Report, registry: Registry | None = None, kind: Kind = SIF
+) -> Artifact:
+    """Push a file under a tag; what the registry has already is not sent again.
 
     The tag is set last, so that it never names an image that is not there whole.
     """
     registry = registry or Registry(ref)
-    plan = plan_push(sif, ref, report, registry)
+    plan = plan_push(sif, ref, report, registry, kind)
     if plan.complete and plan.has_layer:
         report.note(plan.lines()[0])
         return plan.artifact
@@ -157,7 +164,7 @@ def push(sif: Path, ref: ImageRef, report: Report, registry: Registry | None = N
             headers={"Content-Type": MANIFEST_TYPE},
             body=lambda: plan.manifest,
         )
-        found = resolve(ref, report, registry)
+        found = resolve(ref, report, registry, kind)
     if found.manifest != plan.artifact.manifest:
         raise TrustRefused(
             f"after the push the tag names {found.manifest}, not {plan.artifact.manifest}",
@@ -168,12 +175,12 @@ def push(sif: Path, ref: ImageRef, report: Report, registry: Registry | None = N
 
 
 def plan_pull(
-    ref: ImageRef, to: Path, report: Report, registry: Registry | None = None
+    ref: ImageRef, to: Path, report: Report, registry: Registry | None = None, kind: Kind = SIF
 ) -> PullPlan:
     """Decide a pull; changes nothing."""
     if to.is_dir():
         raise UsageFault("this is a folder", where=str(to), fix=f"name a file: {to}/NAME.sif")
-    artifact = resolve(ref, report, registry)
+    artifact = resolve(ref, report, registry, kind)
     same = to.is_file() and to.stat().st_size == artifact.size and digest_of(to) == artifact.layer
     return PullPlan(artifact, to, same)
 
@@ -184,10 +191,11 @@ def pull(
     report: Report,
     registry: Registry | None = None,
     sleep: Callable[[float], None] = time.sleep,
+    kind: Kind = SIF,
 ) -> Artifact:
-    """Pull a SIF into the file `to`: whole and checked, or not at all (what was there stays)."""
+    """Pull a file into the file `to`: whole and checked, or not at all (what was there stays)."""
     registry = registry or Registry(ref)
-    plan = plan_pull(ref, to, report, registry)
+    plan = plan_pull(ref, to, report, registry, kind)
     if plan.complete:
         report.note(plan.lines()[0])
         return plan.artifact

@@ -2,16 +2,27 @@
 runs Spack. A lock is read, checked and compared without it."""
 
 from imagefactory.release.changelog import changelog
-from imagefactory.release.concretize import check_lock, lock_faults, lock_release
+from imagefactory.release.concretize import check_lock, lock_faults, lock_release, plan_lock
 from imagefactory.release.diff import diff_locks
+from imagefactory.release.drift import (
+    BoardFormat,
+    Sighting,
+    make_board,
+    probe_script,
+    read_places,
+    read_probe,
+    show_board,
+)
 from imagefactory.release.lock import Lock, read_lock
 from imagefactory.release.opening import open_lock
 from imagefactory.release.releases import Release, list_releases, load_release
 from imagefactory.release.summary import summarize
 
 __all__ = [
+    "BoardFormat",
     "Lock",
     "Release",
+    "Sighting",
     "changelog",
     "check_lock",
     "diff_locks",
@@ -19,7 +30,13 @@ __all__ = [
     "load_release",
     "lock_faults",
     "lock_release",
+    "make_board",
     "open_lock",
+    "plan_lock",
+    "probe_script",
     "read_lock",
+    "read_places",
+    "read_probe",
+    "show_board",
     "summarize",
 ]

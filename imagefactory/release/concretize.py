@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Protocol
 
 from imagefactory.base.errors import ConfigurationFault, Fault, LockDrift, ToolFailed
 from imagefactory.base.files import cache_folder, digest_of_text, write_json, write_text
-from imagefactory.base.report import Report
+from imagefactory.base.report import Report, ticking
 from imagefactory.base.values import Digest
+from imagefactory.release.lock import parse_lock
 from imagefactory.release.releases import LOCK, Release, overlay_digest, overlay_files
 from imagefactory.release.spack import Spack, conflict_of, find_spack
 
 RECORD = "lock.json"
 SCHEMA = 1
+USUAL_SECONDS = 90.0  # two cores, cold: facts/building-blocks.md 7
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class LockRecord:
 
 @dataclass(frozen=True)
 class Locking:
-    """What `lock_release` did: `origin` is kept, cached or solved; `why` says it for people."""
+    """What `lock_release` did; `origin` is kept, cached, shared or solved, `why` is for people."""
 
     release: str
     lock: Digest
@@ -117,26 +120,60 @@ def lock_faults(release: Release) -> list[Fault]:
     return faults
 
 
-def lock_release(release: Release, report: Report) -> Locking:
-    """Write the release's lock: kept if nothing changed, from the cache, or solved by Spack.
+@dataclass(frozen=True)
+class LockPlan:
+    """What `lock_release` would do."""
 
-    The lock, its record and the overlay's digest in sources.yaml are written, each whole or not
-    at all. Raises ToolFailed with Spack's own message where it cannot solve.
+    release: Release
+    faults: tuple[Fault, ...]
+    cached: bool
+    why: str
+
+    def lines(self) -> list[str]:
+        """The plan for people."""
+        if not self.faults:
+            return [f"nothing to do: {self.release.lock} is that of its inputs"]
+        how = self.why if self.cached else f"solve with Spack {self.release.spack.version}"
+        return [
+            *(f"because: {fault.what}" for fault in self.faults),
+            how if self.cached else f"{how} ({self.why})",
+            f"write {self.release.lock}, {self.release.folder / RECORD}",
+            f"write the overlay's digest into {self.release.sources}",
+        ]
+
+
+def plan_lock(release: Release) -> LockPlan:
+    """Decide a lock; asks no registry, changes nothing."""
+    found, _, why = _from_cache(key_of(release), None)
+    return LockPlan(release, tuple(lock_faults(release)), found is not None, why)
+
+
+class LockStore(Protocol):
+    """A cache of locks that is shared, by key; the registry room has one."""
+
+    def get(self, key: Digest) -> str | None: ...
+
+    def put(self, key: Digest, text: str) -> None: ...
+
+
+def lock_release(release: Release, report: Report, shared: LockStore | None = None) -> Locking:
+    """Write the release's lock: kept if nothing changed, from a cache, or solved by Spack.
+
+    What is solved goes into our own cache and into the `shared` one. The lock, its record and the
+    overlay's digest in sources.yaml are written, each whole or not at all. Raises ToolFailed with
+    Spack's own message where it cannot solve.
     """
     key = key_of(release)
     if not lock_faults(release):
         text = release.lock.read_text(encoding="utf-8")
         return _locking(release, text, "kept", "nothing has changed since the lock was made")
-    kept = _cache() / f"{key.digest.hex}.json"
-    if kept.is_file() and _parse_record(kept).key == key:
-        text = kept.with_suffix(".lock").read_text(encoding="utf-8")
-        origin, why = "cached", "solved earlier from the same inputs"
-    else:
-        why = f"not in the cache: {_nearest(key)}"
+    found, origin, why = _from_cache(key, shared)
+    if found is None:
         report.note(why)
-        text, origin = solve(release, find_spack(release, report), report), "solved"
-        write_text(kept.with_suffix(".lock"), text)
-        _write_record(kept, LockRecord(key, digest_of_text(text)))
+    text = found or solve(release, find_spack(release, report), report)
+    _keep(key, text)
+    if shared is not None and found is None:
+        shared.put(key.digest, text)
     write_text(release.lock, text)
     _write_record(release.folder / RECORD, LockRecord(key, digest_of_text(text)))
     _stamp_overlay(release, key.overlay)
@@ -166,7 +203,8 @@ def solve(release: Release, spack: Spack, report: Report) -> str:
         folder = Path(name)
         document = derived_environment(read_environment(release), release, spack, folder)
         write_text(folder / "spack.yaml", yaml.safe_dump({"spack": document}, sort_keys=False))
-        with report.step(f"solve {release.name} with Spack {release.spack.version}"):
+        title = f"solve {release.name} with Spack {release.spack.version}"
+        with report.step(title), ticking(report, "solve", USUAL_SECONDS):
             done = spack.run(report, "-e", folder, "concretize", "--force")
         if done.status or not (folder / LOCK).is_file():
             text = done.errors or done.output
@@ -220,7 +258,29 @@ def _repositories(release: Release) -> list[Path]:
 
 
 def _cache() -> Path:
-    return cache_folder() / "locks"
+    """Where locks are kept by their key; a folder that several users share may be named."""
+    named = os.environ.get("IMAGEFACTORY_LOCKS")
+    return Path(named) if named else cache_folder() / "locks"
+
+
+def _from_cache(key: LockKey, shared: LockStore | None) -> tuple[str | None, str, str]:
+    """The lock or None, where it came from, and why."""
+    kept = _cache() / f"{key.digest.hex}.json"
+    if kept.is_file():
+        text = kept.with_suffix(".lock").read_text(encoding="utf-8")
+        if _parse_record(kept) == LockRecord(key, digest_of_text(text)):
+            return text, "cached", "solved earlier from the same inputs"
+    found = shared.get(key.digest) if shared else None
+    if found is not None:
+        parse_lock(found, f"the shared cache, {key.digest}")
+        return found, "shared", "solved elsewhere from the same inputs"
+    return None, "solved", f"not in the cache: {_nearest(key)}"
+
+
+def _keep(key: LockKey, text: str) -> None:
+    kept = _cache() / f"{key.digest.hex}.json"
+    write_text(kept.with_suffix(".lock"), text)
+    _write_record(kept, LockRecord(key, digest_of_text(text)))
 
 
 def _nearest(key: LockKey) -> str:
@@ -233,8 +293,8 @@ def _nearest(key: LockKey) -> str:
 
 
 def _locking(release: Release, text: str, origin: str, why: str) -> Locking:
-    nodes = len(json.loads(text)["concrete_specs"])
-    return Locking(release.name, digest_of_text(text), origin, why, nodes)
+    nodes = parse_lock(text, str(release.lock)).nodes
+    return Locking(release.name, digest_of_text(text), origin, why, len(nodes))
 
 
 def _write_record(path: Path, record: LockRecord) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import random
 from pathlib import Path
@@ -12,20 +14,34 @@ import pytest
 from imagefactory.base.errors import ConfigurationFault, LockDrift, ToolFailed
 from imagefactory.base.process import Done
 from imagefactory.base.report import Report, Silent
-from imagefactory.release import check_lock, concretize, lock_faults, lock_release
+from imagefactory.base.values import Digest
+from imagefactory.release import check_lock, concretize, lock_faults, lock_release, plan_lock
 from imagefactory.release.concretize import canonical, derived_environment, key_of, read_environment
 from imagefactory.release.releases import Release, read_release
 from imagefactory.release.spack import Spack, candidates, conflict_of
 
-# As Spack 1.1 writes it, in an order of its own.
+
+def a_node(name: str, version: str) -> dict[str, Any]:
+    """A node as Spack 1.1 writes it, with the hash that fits."""
+    node: dict[str, Any] = {
+        "version": version,
+        "name": name,
+        "arch": {"platform": "linux", "platform_os": "debian12", "target": "x86_64_v3"},
+    }
+    digest = hashlib.sha1(json.dumps(node, separators=(",", ":")).encode()).digest()  # noqa: S324
+    return {**node, "hash": base64.b32encode(digest).decode().lower()}
+
+
+NEST, PYNN = a_node("nest", "3.8"), a_node("py-pynn", "0.12")
+# In an order of its own, as Spack writes it.
 LOCK: dict[str, Any] = {
     "_meta": {"file-type": "spack-lockfile", "lockfile-version": 6, "specfile-version": 5},
     "spack": {"version": "1.1.0", "type": "release"},
-    "roots": [{"hash": "b", "spec": "py-pynn"}, {"hash": "a", "spec": "nest"}],
-    "concrete_specs": {
-        "b": {"name": "py-pynn", "version": "0.12", "hash": "b"},
-        "a": {"version": "3.8", "name": "nest", "hash": "a"},
-    },
+    "roots": [
+        {"hash": PYNN["hash"], "spec": "py-pynn"},
+        {"hash": NEST["hash"], "spec": "nest"},
+    ],
+    "concrete_specs": {node["hash"]: node for node in (PYNN, NEST)},
 }
 
 
@@ -44,7 +60,7 @@ class Solver:
         if self.fails:
             return Done((), 1, "", self.fails, 0.0)
         document = dict(LOCK)
-        document["roots"] = random.sample(LOCK["roots"], 2)
+        document["roots"] = random.sample(LOCK["roots"], len(LOCK["roots"]))
         (folder / "spack.lock").write_text(json.dumps(document))
         return Done((), 0, "", "", 0.0)
 
@@ -81,6 +97,42 @@ def test_solved_once_then_kept_then_cached(release: Release, solver: Solver) -> 
     found = lock_release(again(release), Silent())
     assert (found.origin, solver.runs) == ("cached", 1)
     assert release.lock.read_text() == text
+
+
+class Shared(dict[Digest, str]):
+    """Stands for a cache in a registry."""
+
+    def put(self, key: Digest, text: str) -> None:
+        self[key] = text
+
+
+def test_a_shared_cache_saves_the_solving(
+    release: Release, solver: Solver, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shared = Shared()
+    lock_release(release, Silent(), shared)
+    assert len(shared) == 1
+    text = release.lock.read_text()
+    release.lock.unlink()
+    monkeypatch.setenv("IMAGEFACTORY_LOCKS", str(tmp_path / "elsewhere"))
+    found = lock_release(again(release), Silent(), shared)
+    assert (found.origin, solver.runs, release.lock.read_text()) == ("shared", 1, text)
+    release.lock.unlink()
+    monkeypatch.setenv("IMAGEFACTORY_LOCKS", str(tmp_path / "third"))
+    shared[key_of(release).digest] = text.replace('"3.8"', '"3.9"')
+    with pytest.raises(ConfigurationFault, match="edited by hand"):
+        lock_release(again(release), Silent(), shared)
+    assert not release.lock.exists()
+
+
+def test_the_plan_says_what_would_be_done(release: Release, solver: Solver) -> None:
+    before = sorted(release.folder.rglob("*"))
+    lines = plan_lock(release).lines()
+    assert lines[0] == "because: there is no lock"
+    assert "solve with Spack 1.1.0" in lines[1]
+    assert sorted(release.folder.rglob("*")) == before
+    lock_release(release, Silent())
+    assert plan_lock(again(release)).lines()[0].startswith("nothing to do")
 
 
 def test_a_miss_names_what_changed(release: Release, solver: Solver) -> None:
@@ -128,7 +180,7 @@ def test_check_solves_again(
     lock_release(release, Silent())
     assert check_lock(again(release), Silent()).origin == "solved"
     assert solver.runs == 2
-    monkeypatch.setitem(LOCK, "roots", [*LOCK["roots"][:1], {"hash": "a", "spec": "nest@3.9"}])
+    monkeypatch.setitem(LOCK, "roots", [{"hash": NEST["hash"], "spec": "nest@3"}])
     with pytest.raises(LockDrift, match="differently"):
         check_lock(again(release), Silent())
 
@@ -162,7 +214,7 @@ def test_canonical_keeps_the_keys_of_a_node(release: Release) -> None:
     text = canonical(json.dumps(LOCK), release)
     found = json.loads(text)
     assert [root["spec"] for root in found["roots"]] == ["nest", "py-pynn"]
-    assert list(found["concrete_specs"]["a"]) == ["version", "name", "hash"]
+    assert list(found["concrete_specs"][NEST["hash"]]) == ["version", "name", "arch", "hash"]
     assert found["spack"]["commit"] == "2" * 40
 
 
