@@ -170,8 +170,8 @@ def _entry(change: Change, named: bool = False) -> Entry:
     if len(set(versions)) > 1:
         told = told[1:]
     word = f"{change.kind}: " if named else ""
-    if change.kind is Kind.RECIPE and not named:
-        told = ()  # the title says it, and nobody reads hashes
+    if change.kind is Kind.RECIPE:
+        told = ()  # said already, and nobody reads hashes
     return change.name, f"{word}{what}", list(_details(told))
 
 
