@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from imagefactory.cli.session import Session, plain, verb
 
 if TYPE_CHECKING:
     from imagefactory.base.errors import Fault
-    from imagefactory.release import Lock, Sighting
+    from imagefactory.release import Sighting
 
 PROBE_SECONDS = 120
 
@@ -68,10 +69,12 @@ def show(session: Session, name: str) -> None:
     """
     from imagefactory import release as room
 
-    lock, drift = _open(name)
-    found = room.summarize(lock)
-    session.show({**plain(found), "drift": plain(drift)}, "\n".join(found.lines()))
-    _end(session, drift)
+    opened = room.open_lock(name)
+    found = room.summarize(opened.lock)
+    document = {**plain(found), "origins": opened.origins(), "drift": plain(opened.drift)}
+    origins = [f"{word:<10}{text}" for word, text in opened.origins().items()]
+    session.show(document, "\n".join([*origins, *found.lines()]))
+    _end(session, opened.drift)
 
 
 @release.command()
@@ -92,11 +95,12 @@ def diff(session: Session, old: str, new: str, form: str) -> None:
     """
     from imagefactory import release as room
 
-    (before, drift), (after, more) = _open(old), _open(new)
-    found = room.diff_locks(before, after, (old, new))
-    drift += more
-    text = room.changelog(found, room.Format(form))
-    session.show({**plain(found), "drift": plain(drift)}, text)
+    before, after = room.open_lock(old), room.open_lock(new)
+    found = room.diff_locks(
+        before.lock, after.lock, (old, new), (before.origins(), after.origins())
+    )
+    drift = before.drift + after.drift
+    session.show({**plain(found), "drift": plain(drift)}, room.changelog(found, form))
     _end(session, drift)
 
 
@@ -217,21 +221,7 @@ def _probe(name: str, session: Session) -> list[Sighting]:
     return room.read_probe(done.output, name, f"{datetime.now(UTC):%Y-%m-%d}")
 
 
-def _open(name: str) -> tuple[Lock, list[Fault]]:
-    """A lock by its path or its release, and how the latter drifted."""
-    from imagefactory.base.errors import LockDrift
-    from imagefactory.release import load_release, lock_faults, read_lock
-
-    if Path(name).is_file():
-        return read_lock(Path(name)), []
-    found = load_release(name)
-    faults = lock_faults(found)
-    if not found.lock.is_file():
-        raise LockDrift.from_faults(faults)
-    return read_lock(found.lock), faults
-
-
-def _end(session: Session, drift: list[Fault]) -> None:
+def _end(session: Session, drift: Sequence[Fault]) -> None:
     from imagefactory.base.errors import LockDrift
 
     for fault in drift:

@@ -1,7 +1,7 @@
 """What an ESD release is: an environment pinned by a lock, with its commits; the one room that
 runs Spack. A lock is read, checked and compared without it."""
 
-from imagefactory.release.changelog import Format, changelog
+from imagefactory.release.changelog import changelog
 from imagefactory.release.concretize import check_lock, lock_faults, lock_release, plan_lock
 from imagefactory.release.diff import diff_locks
 from imagefactory.release.drift import (
@@ -14,12 +14,12 @@ from imagefactory.release.drift import (
     show_board,
 )
 from imagefactory.release.lock import Lock, read_lock
+from imagefactory.release.opening import open_lock
 from imagefactory.release.releases import Release, list_releases, load_release
 from imagefactory.release.summary import summarize
 
 __all__ = [
     "BoardFormat",
-    "Format",
     "Lock",
     "Release",
     "Sighting",
@@ -31,6 +31,7 @@ __all__ = [
     "lock_faults",
     "lock_release",
     "make_board",
+    "open_lock",
     "plan_lock",
     "probe_script",
     "read_lock",

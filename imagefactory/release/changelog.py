@@ -38,9 +38,9 @@ class Format(StrEnum):
     MARKDOWN = "markdown"
 
 
-def changelog(diff: LockDiff, form: Format = Format.TEXT) -> str:
-    """The whole of a comparison; interfaces first, the rebuild set last."""
-    lines = _markdown(diff) if form is Format.MARKDOWN else _text(diff)
+def changelog(diff: LockDiff, form: str = Format.TEXT) -> str:
+    """The whole of a comparison in a `Format`; interfaces first, the rebuild set last."""
+    lines = _markdown(diff) if Format(form) is Format.MARKDOWN else _text(diff)
     return "\n".join(lines)
 
 
@@ -102,8 +102,11 @@ def _markdown(diff: LockDiff) -> Iterator[str]:
 
 def _facts(diff: LockDiff) -> Iterator[tuple[str, str, str]]:
     """The top of both locks, line by line."""
-    for (name, before), (_, after) in zip(diff.old.facts(), diff.new.facts(), strict=True):
-        yield name, before, after
+    before, after = diff.origins
+    for name in {**before, **after}:
+        yield name, before.get(name, "unknown"), after.get(name, "unknown")
+    for (name, old), (_, new) in zip(diff.old.facts(), diff.new.facts(), strict=True):
+        yield name, old, new
     yield "packages", str(diff.old.packages), str(diff.new.packages)
 
 
@@ -167,8 +170,8 @@ def _entry(change: Change, named: bool = False) -> Entry:
     if len(set(versions)) > 1:
         told = told[1:]
     word = f"{change.kind}: " if named else ""
-    if change.kind is Kind.RECIPE and not named:
-        told = ()  # the title says it, and nobody reads hashes
+    if change.kind is Kind.RECIPE:
+        told = ()  # said already, and nobody reads hashes
     return change.name, f"{word}{what}", list(_details(told))
 
 

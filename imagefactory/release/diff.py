@@ -93,11 +93,13 @@ class RootChange:
 class LockDiff:
     """Two locks compared.
 
+    `origins` are what the locks themselves do not say, such as the commit of the recipes.
     `changes` are sorted by interface, kind and name; `rebuilds` are the nodes of the new lock
     that Spack builds, whose hash is not in the old one; `kept` counts the hashes in both.
     """
 
     names: tuple[str, str]
+    origins: tuple[Mapping[str, str], Mapping[str, str]]
     old: Summary
     new: Summary
     roots: tuple[RootChange, ...]
@@ -106,8 +108,14 @@ class LockDiff:
     kept: int
 
 
-def diff_locks(old: Lock, new: Lock, names: tuple[str, str] = ("old", "new")) -> LockDiff:
-    """Compare two locks; `names` is what they are called in texts."""
+def diff_locks(
+    old: Lock,
+    new: Lock,
+    names: tuple[str, str] = ("old", "new"),
+    origins: tuple[Mapping[str, str], Mapping[str, str]] = ({}, {}),
+) -> LockDiff:
+    """Compare two locks; `names` is what they are called in texts, `origins` what is told of
+    each besides its content."""
     mine = Side.of(old.needed(), (root.hash for root in old.roots))
     theirs = Side.of(new.needed(), (root.hash for root in new.roots))
     pairs = pair(mine, theirs)
@@ -115,6 +123,7 @@ def diff_locks(old: Lock, new: Lock, names: tuple[str, str] = ("old", "new")) ->
     changes = sorted(_find_changes(mine, theirs, pairs, interface), key=_rank)
     return LockDiff(
         names=names,
+        origins=origins,
         old=summarize(old),
         new=summarize(new),
         roots=tuple(_compare_roots(old, new)),

@@ -102,7 +102,10 @@ def test_a_lock_that_drifted_is_compared_all_the_same_and_the_exit_status_says_s
     assert call("release", "diff", "esd-99.01", locks[1]) == 5
     captured = capsys.readouterr()
     assert "zlib  1.3 -> 1.4" in captured.out
+    assert "recipes   v1 (111111111111) -> unknown" in captured.out
     assert "warning: " in captured.err
     assert "nothing says what the lock was made from" in captured.err
     assert call("release", "show", "esd-99.01", "--json") == 5
-    assert len(json.loads(capsys.readouterr().out)["drift"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert len(found["drift"]) == 1
+    assert found["origins"]["recipes"] == "v1 (111111111111)"
