@@ -113,16 +113,18 @@ def plan_import(
     release. Writes nothing. Raises UsageFault, ConfigurationFault, ToolFailed (git's own words)
     and TrustRefused for files that leave the checkout.
     """
-    name = release_name(name, tag)
     model = _model()
     with checked_out(source, tag, report) as checkout:
+        name = release_name(name, tag)
         checkout.require_inside([ENVIRONMENT, LOCK, "repo.yaml", "packages", "spack_repo", SITES])
         draft = _Draft()
         environment = _environment(checkout, site, draft)
         lock = _lock(checkout, draft)
         _recipes(checkout, draft)
         origin = checkout.origin
-    pins = pins_of(asked_of(environment), lock, origin.text)
+    if Path(origin.git).is_absolute():
+        draft.remarks.append(f"{origin.git} is a place of this machine: others cannot look it up")
+    pins = pins_of(asked_of(environment), lock)
     draft.remarks += disagreements(pins, lock)
     draft.add(SOURCES, _sources(name, origin, environment, lock, pins, model, draft))
     return Adoption(name, origin, draft.files, pins, tuple(draft.remarks))
@@ -163,7 +165,8 @@ def import_release(adoption: Adoption) -> Release:
 
 
 def _model() -> Release:
-    releases = list_releases()
+    """The newest release that is our own: an imported one names the Spack of others."""
+    releases = [one for one in list_releases() if one.origin is None]
     if not releases:
         raise UsageFault(
             "there is no release whose Spack could be taken",
@@ -184,7 +187,8 @@ def _environment(checkout: Checkout, site: str | None, draft: _Draft) -> dict[st
         )
     document = _yaml(checkout, ENVIRONMENT, _SPACK)["spack"]
     further = [*_included(checkout, document, site, draft), *_site(checkout, site)]
-    adapted: Adapted = adapt(text, further)
+    # A site may be named twice: by `include:` and by the caller.
+    adapted: Adapted = adapt(text, list(dict.fromkeys(further)))
     draft.remarks += adapted.remarks
     draft.add(ENVIRONMENT, adapted.text)
     found: dict[str, Any] = yaml.safe_load(adapted.text)["spack"]
@@ -397,7 +401,8 @@ def _spack_pin(lock: Lock | None, model: Release, draft: _Draft) -> GitPin:
         return model.spack
     made = f"spack.lock was made by Spack {lock.spack_version} ({lock.spack_commit or 'no commit'})"
     known = re.fullmatch("[0-9a-f]{40}", lock.spack_commit or "")
-    if known and re.match(r"[1-9]", lock.spack_version):
+    # Before 1.0, development versions of it included, Spack reads no overlay of modules.
+    if known and re.fullmatch(r"[1-9]\d*(\.\d+)*", lock.spack_version):
         return GitPin(lock.spack_version, known[0], model.spack.git)
     draft.remarks.append(f"{made}; a new lock would be made by Spack {model.spack.version}")
     return model.spack

@@ -14,7 +14,7 @@ from imagefactory.release.releases import Pin
 # What a site's settings, or an included file, may say about what is solved.
 SETTINGS = ("packages", "compilers", "toolchains", "concretizer", "definitions")
 # What names places outside of the release; sources.yaml and `release lock` say where things are.
-PLACES = ("repos", "include", "mirrors", "upstreams", "bootstrap")
+PLACES = ("repos", "mirrors", "upstreams", "bootstrap")
 _SPEC = re.compile(r"(?:[\w-]+\.)?(?P<name>[a-z0-9][a-z0-9_-]*)(?P<rest>.*)", re.DOTALL)
 _VERSION = re.compile(r"\s*@\s*(?P<version>[A-Za-z0-9_.:,/=-]+)")
 _TARGET = re.compile(r"(?:^|\s)(?:target|arch)=(?:[a-z]+-[a-z0-9]+-)?([a-z0-9_]+)(?:\s|$)")
@@ -48,6 +48,8 @@ class Asked:
 def adapt(text: str, further: Sequence[Settings]) -> Adapted:
     """The environment without places of its checkout, with further settings below its own.
 
+    What `include:` names is among the further settings, where it is to be had.
+
     Of the settings the earlier wins over the later, and the environment over all, as in Spack.
     The text is the same, byte for byte, where nothing has to change; else its comments are lost,
     but each scalar stays as written (3.10 is no number).
@@ -56,8 +58,9 @@ def adapt(text: str, further: Sequence[Settings]) -> Adapted:
 
     top: Any = yaml.compose(text, Loader=yaml.SafeLoader)
     own = _value(top, "spack")
+    own, _ = _without(own, lambda key: key != "include", "spack.yaml", "")
     own, remarks = _without(own, lambda key: key not in PLACES, "spack.yaml", "")
-    changed = bool(remarks)
+    changed = len(own.value) < len(_value(top, "spack").value)
     for one in further:
         low = yaml.compose(one.text, Loader=yaml.SafeLoader)
         if low is None:
@@ -113,16 +116,17 @@ def _merge(high: Any, low: Any) -> Any:
         elif mine.id == value.id == "mapping":
             merged[name] = _merge(mine, value)
         elif mine.id == value.id == "sequence":
-            seen = {_text(item) for item in mine.value}
-            more = [item for item in value.value if _text(item) not in seen]
+            seen = [_content(item) for item in mine.value]
+            more = [item for item in value.value if _content(item) not in seen]
             merged[name] = yaml.SequenceNode(mine.tag, [*mine.value, *more])
     return yaml.MappingNode(high.tag, [(keys[name], value) for name, value in merged.items()])
 
 
-def _text(node: Any) -> str:
-    import yaml
-
-    return str(yaml.serialize(node, Dumper=yaml.SafeDumper))
+def _content(node: Any) -> Any:
+    """What a node says, in whatever style it is written; scalars as their text."""
+    if node.id == "mapping":
+        return {key.value: _content(value) for key, value in node.value}
+    return [_content(item) for item in node.value] if node.id == "sequence" else node.value
 
 
 def _short(node: Any) -> str:
@@ -228,7 +232,7 @@ def _texts(value: Any) -> list[str]:
     return [one for one in _list(value) if isinstance(one, str)]
 
 
-def pins_of(asked: Sequence[Asked], lock: Lock | None, origin: str) -> tuple[Pin, ...]:
+def pins_of(asked: Sequence[Asked], lock: Lock | None) -> tuple[Pin, ...]:
     """The versions that the release has on purpose: verified from its lock, or from `@=`.
 
     Anything else is unknown, and its source says what was asked for.
@@ -242,29 +246,41 @@ def pins_of(asked: Sequence[Asked], lock: Lock | None, origin: str) -> tuple[Pin
         exact = sorted({one.exact for one in mine if one.exact})
         specs = ", ".join(dict.fromkeys(one.spec for one in mine))
         if lock is None:
-            pins += _from_specs(name, exact, specs, origin)
+            pins += _from_specs(name, exact, specs)
         else:
-            pins += _from_lock(name, exact, specs, lock, origin)
+            pins += _from_lock(name, exact, specs, lock)
     return tuple(pins)
 
 
-def _from_specs(name: str, exact: Sequence[str], specs: str, origin: str) -> list[Pin]:
+def _from_specs(name: str, exact: Sequence[str], specs: str) -> list[Pin]:
     if exact:
-        return [Pin(name, one, "verified", f"spack.yaml of {origin}: {specs}") for one in exact]
-    return [Pin(name, None, "unknown", f"spack.yaml of {origin} asks for {specs}; it has no lock")]
+        return [Pin(name, one, "verified", f"the imported spack.yaml: {specs}") for one in exact]
+    return [
+        Pin(
+            name,
+            None,
+            "unknown",
+            f"the imported spack.yaml asks for {specs}; it came without a lock that says more",
+        )
+    ]
 
 
-def _from_lock(name: str, exact: Sequence[str], specs: str, lock: Lock, origin: str) -> list[Pin]:
+def _from_lock(name: str, exact: Sequence[str], specs: str, lock: Lock) -> list[Pin]:
     roots = [lock.nodes[root.hash] for root in lock.roots]
     nodes = [one for one in roots if one.name == name] or [
         one for one in lock.nodes.values() if one.name == name
     ]
     versions = sorted({one.version for one in nodes})
     if versions and set(exact) <= set(versions):
-        return [Pin(name, one, "verified", f"spack.lock of {origin}") for one in versions]
+        return [Pin(name, one, "verified", "the imported spack.lock") for one in versions]
     said = f"{name}@{', '.join(versions)}" if versions else "none"
     return [
-        Pin(name, None, "unknown", f"{origin}: spack.yaml asks for {specs}, spack.lock has {said}")
+        Pin(
+            name,
+            None,
+            "unknown",
+            f"the imported spack.yaml asks for {specs}, its spack.lock has {said}",
+        )
     ]
 
 
@@ -272,5 +288,5 @@ def disagreements(pins: Sequence[Pin], lock: Lock | None) -> list[str]:
     """Where environment and lock of a checkout say different things."""
     if lock is None:
         return []
-    return [f"spack.lock is not that of spack.yaml: {pin.package}: {pin.source}"
+    return [f"{pin.package}: {pin.source}"
             for pin in pins if pin.version is None]  # fmt: skip
