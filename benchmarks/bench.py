@@ -34,7 +34,8 @@ PAGE = TOP / "docs" / "bench.md"
 BIN = Path(sys.executable).parent
 # The same files without Apptainer. Arguments: root, user, command. MPI needs what is mounted.
 OUTSIDE = """
-mount --rbind /dev "$0/dev"; mount --rbind /sys "$0/sys"; mount -t proc proc "$0/proc"; mount -t tmpfs tmpfs "$0/tmp"
+mount --rbind /dev "$0/dev"; mount --rbind /sys "$0/sys"
+mount -t proc proc "$0/proc"; mount -t tmpfs tmpfs "$0/tmp"
 user=$1; root=$0; shift
 exec chroot --userspec="$user" "$root" "$@"
 """

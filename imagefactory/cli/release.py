@@ -1,4 +1,4 @@
-"""imagefactory release list, show, diff, lock, drift, probe."""
+"""imagefactory release list, show, diff, lock, import, drift, probe."""
 
 from __future__ import annotations
 
@@ -138,6 +138,37 @@ def lock(session: Session, name: str, check: bool, cache: str | None) -> None:
         done = room.lock_release(found, session.report, shared)
     text = f"{found.lock}\n{done.nodes} packages, {done.lock}, {done.origin}: {done.why}"
     session.show(done, text)
+
+
+@release.command("import")
+@click.argument("source", metavar="PATH|GIT")
+@click.option("--tag", metavar="T", required=True, help="A tag, or a whole commit; no branch.")
+@click.option("--name", metavar="esd-YY.MM", help="The release's name; else from the tag.")
+@click.option(
+    "--site", metavar="SYSTEM", help="Also take in the settings under site-config/SYSTEM."
+)
+@verb(dry_run=True)
+def import_checkout(
+    session: Session, source: str, tag: str, name: str | None, site: str | None
+) -> None:
+    """Make a release of an ESD checkout (its git repository) at tag T.
+
+    Its environment, lock and recipes come under spack-envs/, with the commit; what could not be
+    converted is told. Nothing of the checkout is executed.
+
+    \b
+    Example: imagefactory release import ../ebrains-spack-builds --tag v25.04
+    """
+    from imagefactory import release as room
+
+    planned = room.plan_import(source, tag, name, site, session.report)
+    if session.dry_run:
+        session.show_plan(planned)
+        return
+    done = room.import_release(planned)
+    text = [f"{done.folder}: {planned.counted}", *planned.told()]
+    document = {"release": done, "files": sorted(planned.files), "remarks": planned.remarks}
+    session.show(document, "\n".join(text))
 
 
 @release.command()

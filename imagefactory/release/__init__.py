@@ -1,6 +1,7 @@
 """What an ESD release is: an environment pinned by a lock, with its commits; the one room that
 runs Spack. A lock is read, checked and compared without it."""
 
+from imagefactory.release.adopt import import_release, plan_import
 from imagefactory.release.changelog import changelog
 from imagefactory.release.concretize import check_lock, lock_faults, lock_release, plan_lock
 from imagefactory.release.diff import diff_locks
@@ -26,12 +27,14 @@ __all__ = [
     "changelog",
     "check_lock",
     "diff_locks",
+    "import_release",
     "list_releases",
     "load_release",
     "lock_faults",
     "lock_release",
     "make_board",
     "open_lock",
+    "plan_import",
     "plan_lock",
     "probe_script",
     "read_lock",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from imagefactory.base.errors import ConfigurationFault, Fault, UsageFault, nearest
@@ -39,9 +39,26 @@ class Pin:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """The git repository that a release was imported from; no `tag` where a commit was given."""
+
+    git: str
+    commit: str
+    tag: str | None = None
+
+    @property
+    def text(self) -> str:
+        return (
+            f"{self.git} at {self.tag} ({self.commit[:12]})"
+            if self.tag
+            else (f"{self.git} at {self.commit[:12]}")
+        )
+
+
+@dataclass(frozen=True)
 class Release:
     """One release: `overlay` is the folder of the overlay package repositories, `overlay_digest`
-    what sources.yaml says of its content."""
+    what sources.yaml says of its content; `origin` is set where it was imported."""
 
     name: str
     description: str
@@ -52,6 +69,7 @@ class Release:
     overlay_digest: Digest
     target: str
     pins: tuple[Pin, ...]
+    origin: Origin | None = None
 
     @property
     def environment(self) -> Path:
@@ -115,6 +133,7 @@ def read_release(folder: Path) -> Release:
             Pin(pin["package"], pin.get("version"), pin["evidence"], pin["source"])
             for pin in document["pins"]
         ),
+        origin=Origin(**document["origin"]) if "origin" in document else None,
     )
 
 
@@ -123,11 +142,18 @@ def overlay_digest(folder: Path) -> Digest:
 
     What Python and editors leave behind (`__pycache__`, hidden files) does not count.
     """
+    files = overlay_files(folder)
+    return content_digest(
+        {PurePosixPath(path.relative_to(folder)): path.read_bytes() for path in files}
+    )
+
+
+def content_digest(files: Mapping[PurePosixPath, bytes]) -> Digest:
+    """The digest of an overlay by its files' relative paths and bytes."""
     whole = hashlib.sha256()
-    for path in sorted(overlay_files(folder)):
-        name = path.relative_to(folder).as_posix()
-        content = hashlib.sha256(path.read_bytes()).hexdigest()
-        whole.update(f"{name}\0{content}\n".encode())
+    for path in sorted(files):
+        content = hashlib.sha256(files[path]).hexdigest()
+        whole.update(f"{path}\0{content}\n".encode())
     return Digest(f"sha256:{whole.hexdigest()}")
 
 

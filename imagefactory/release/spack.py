@@ -12,8 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from imagefactory.base.errors import Fault, ToolFailed
-from imagefactory.base.files import cache_folder, locked
+from imagefactory.base.errors import Fault, ToolFailed, TrustRefused
+from imagefactory.base.files import cache_folder, locked, write_text
 from imagefactory.base.process import Done, Runner
 from imagefactory.base.report import Report
 from imagefactory.release.releases import GitPin, Release
@@ -80,7 +80,7 @@ def export(pin: GitPin, variables: Sequence[str], folder: Path, report: Report) 
         for source, named_by in candidates(pin, variables, os.environ):
             try:
                 with report.step(f"get {pin.version} ({pin.commit[:12]}) from {source}"):
-                    _export_from(source, pin.commit, place, report)
+                    export_commit(source, pin.commit, place, report)
             except ToolFailed as err:
                 faults.append(Fault(f"{named_by}: {_reason(err)}", source))
                 continue
@@ -112,27 +112,46 @@ def _reason(err: ToolFailed) -> str:
     return lines[-1] if lines else err.faults[0].what
 
 
-def _export_from(source: str, commit: str, place: Path, report: Report) -> None:
+def export_commit(source: str, commit: str, place: Path, report: Report) -> None:
+    """Put the files of a commit of a git repository (a path or an address) at `place`.
+
+    `place` is whole or not there. Raises ToolFailed with git's own words, and TrustRefused where
+    a file would land elsewhere.
+    """
     place.parent.mkdir(parents=True, exist_ok=True)
-    runner = Runner(report, {**os.environ, "GIT_TERMINAL_PROMPT": "0"})
-    # The repository may be another user's; it is only read.
-    git = ["git", "-c", "safe.directory=*"]
     with TemporaryDirectory(prefix=".export-", dir=place.parent) as name:
         scratch = Path(name)
         repository = Path(source).expanduser()
         if not repository.is_dir():
             repository = scratch / "repository"
-            runner.run(*git, "init", "--quiet", "--bare", repository, timeout=GIT_SECONDS)
-            fetch = ("fetch", "--quiet", "--depth", "1", source, commit)
-            runner.run(*git, "-C", repository, *fetch, timeout=GIT_SECONDS)
+            fetch_into(repository, source, commit, report)
         parcel = scratch / "tree.tar"
         # Asked for by its whole hash: git itself checks that the files are those.
         archive = ("archive", "--format=tar", f"--output={parcel}", f"{commit}^{{commit}}")
-        runner.run(*git, "-C", repository, *archive, timeout=GIT_SECONDS)
+        run_git(report, "-C", repository, *archive)
         tree = scratch / "tree"
-        with tarfile.open(parcel) as stream:
-            stream.extractall(tree, filter="tar")
+        try:
+            with tarfile.open(parcel) as stream:
+                stream.extractall(tree, filter="tar")
+        except tarfile.FilterError as err:
+            raise TrustRefused(f"a file leaves the folder: {err}", where=source) from None
         tree.replace(place)
+
+
+def fetch_into(repository: Path, source: str, wanted: str, report: Report) -> None:
+    """Make a bare repository that holds one commit or tag of `source`; no hook is in it."""
+    run_git(report, "init", "--quiet", "--bare", "--template=", repository)
+    # Files as they are in the commit: what .gitattributes says runs no filter and hides no file.
+    attributes = "* -filter -text -ident -export-ignore -export-subst !working-tree-encoding !eol\n"
+    write_text(repository / "info" / "attributes", attributes)
+    run_git(report, "-C", repository, "fetch", "--quiet", "--depth", "1", "--", source, wanted)
+
+
+def run_git(report: Report, *words: str | Path, check: bool = True) -> Done:
+    """Run git, which asks nobody for a password; `check` as in `Runner.run`."""
+    runner = Runner(report, {**os.environ, "GIT_TERMINAL_PROMPT": "0"})
+    # The repository may be another user's; it is only read.
+    return runner.run("git", "-c", "safe.directory=*", *words, timeout=GIT_SECONDS, check=check)
 
 
 def conflict_of(text: str) -> str:
