@@ -102,6 +102,7 @@ def go_environment(
     }
     return {
         **ordinary,
+        "GOGC": "400",  # a sixth less time to compile, for a little memory
         **passed,
         "PATH": f"{go.parent}:{ordinary.get('PATH', '')}",
         "GOCACHE": str(scratch / "gocache"),
