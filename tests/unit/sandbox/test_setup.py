@@ -134,7 +134,7 @@ def test_the_users_go_settings_pass_but_not_their_caches() -> None:
     assert found["HTTPS_PROXY"] == "http://proxy"
     assert found["GOCACHE"] == "/s/gocache"
     assert found["GOPATH"] == "/s/gopath"
-    assert found["GOFLAGS"] == "-modcacherw"
+    assert found["GOFLAGS"] == "-modcacherw -buildmode=pie"
     assert found["PATH"] == "/go/bin:/bin"
     assert "SECRET" not in found
 
