@@ -13,6 +13,7 @@ from imagefactory import __version__
 # Name: module, one-line help. A module is imported when its verb is called: --help stays quick.
 VERBS = {
     "setup": ("setup", "Install what building images and the sandbox need."),
+    "release": ("release", "Spack environments pinned by a lock: look at them, compare them."),
     "image": ("image", "Define, build, test and inspect images."),
     "push": ("registry", "Push a SIF to an OCI registry."),
     "pull": ("registry", "Pull a SIF from an OCI registry, checked by digest."),

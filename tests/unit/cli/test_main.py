@@ -25,6 +25,7 @@ def call(*arguments: str) -> int:
 def test_every_verb_has_help_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:
     lines: list[tuple[str, ...]] = [(verb,) for verb in VERBS]
     lines += [("image", name) for name in ("define", "build", "test", "inspect")]
+    lines += [("release", name) for name in ("list", "show", "diff")]
     lines += [("sandbox", name) for name in ("up", "status", "down")]
     for line in lines:
         assert call(*line, "--help") == 0
@@ -83,7 +84,7 @@ def test_a_defect_shows_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_no_exit_code_is_given_twice() -> None:
     kinds = FactoryError.__subclasses__()
-    assert sorted(kind.exit_code for kind in kinds) == [2, 3, 4, 6, 7, 8, 9]
+    assert sorted(kind.exit_code for kind in kinds) == [2, 3, 4, 5, 6, 7, 8, 9]
     assert ToolFailed("x").exit_code == 6
 
 
