@@ -15,7 +15,7 @@ import spack.environment
 
 def upstream(version):
     """The upstream part of a Debian version: 1.74.0 of 1:1.74.0+dfsg-5."""
-    return re.split("[-+~]", version.rpartition(":")[2])[0]
+    return re.match(r"[0-9A-Za-z.]*", version.rpartition(":")[2])[0]
 
 
 def debian_fault(spec, package):

@@ -80,12 +80,6 @@ def test_another_format_is_refused_before_its_keys_are(
     assert "fix:" in text
 
 
-def test_a_spack_stack_is_known_and_refused(write_recipe: WriteRecipe) -> None:
-    text = faults_of(write_recipe(lambda document: document.update(stack={"spack": {}})))
-    assert "yet" in text
-    assert "unknown key" not in text
-
-
 @pytest.mark.parametrize(
     "change",
     [
