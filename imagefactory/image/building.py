@@ -204,15 +204,28 @@ def _run_apptainer(
             },
         )  # fmt: skip
     except ToolFailed as err:
-        number = failing_line(plan.definition.text, watch.last_command)
-        place = f"line {number} of the definition" if number else "Apptainer itself"
         raise ToolFailed(
-            f"the build of {plan.recipe.name} failed at {place}: {watch.last_command or err}",
+            f"the build of {plan.recipe.name} failed {_place(plan, watch)}: "
+            f"{watch.last_command or err}",
             where=str(plan.recipe.folder),
-            fix=f"read the log: {log}",
+            fix=_next_step(plan.recipe, watch, log),
             detail=err.detail,
         ) from None
     return context / "image.sif"
+
+
+def _place(plan: BuildPlan, watch: BuildWatch) -> str:
+    if watch.package:
+        return f"in the package {watch.package}, phase {watch.phase}"
+    number = failing_line(plan.definition.text, watch.last_command)
+    return f"at line {number} of the definition" if number else "at Apptainer itself"
+
+
+def _next_step(recipe: Recipe, watch: BuildWatch, log: Path) -> str:
+    step = f"read the log: {log}"
+    if watch.package:
+        step += f"; then go on from here: imagefactory image build {recipe.folder}"
+    return step
 
 
 def _apart_from_host(empty: Path) -> Iterator[str]:

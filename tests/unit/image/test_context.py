@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from imagefactory.base.errors import ToolFailed
 from imagefactory.base.ordinary import ordinary_cache
 from imagefactory.base.report import Silent
 from imagefactory.base.values import Digest
@@ -33,10 +34,10 @@ def recipe(make_recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (folder / "sources.yaml").write_text("schema: 1\n")
     file = tmp_path / "package.py"
     file.write_text("class Nest: ...\n")
-    pins = [GitPin("1", digit * 40, "https://example.org/x") for digit in "12"]
+    spack, packages = (GitPin("1", digit * 40, "https://example.org/x") for digit in "12")
     digest = Digest("sha256:" + "c" * 64)
     overlay = folder.parent / "repo"
-    release = Release("small", "", folder, *pins, overlay, digest, "x86_64", ())
+    release = Release("small", "", folder, spack, packages, overlay, digest, "x86_64", ())
 
     def collect(_release: Release, cache: Path, _report: object) -> Materials:
         overlay = {"spack_repo/esd/packages/nest/package.py": file}
@@ -90,9 +91,14 @@ def test_what_is_copied_in_is_where_the_definition_takes_it_from(
 
 def test_what_was_built_is_kept_for_the_next_build(recipe: Recipe, runner: FakeRunner) -> None:
     runner.build_fails = True
-    runner.lines = ["FATAL: no"]
-    with pytest.raises(Exception, match="failed"):
+    runner.lines = [
+        "==> Installing nest-3.10.0-6dbgxv5wbmmkhyktvu3nfx5y7iwpqfjm [9/9]",
+        "==> nest: Executing phase: 'build'",
+        "FATAL: no",
+    ]
+    with pytest.raises(ToolFailed, match=r"in the package nest-3.10.0, phase build") as caught:
         build(plan_build(recipe, REPORT), REPORT)
+    assert f"go on from here: imagefactory image build {recipe.folder}" in str(caught.value)
     kept = binds(runner)["/mnt/kept"]
     runner.build_fails = False
     build(plan_build(recipe, REPORT), REPORT)
