@@ -61,7 +61,8 @@ def _prepare(recipe: Recipe, stack: SpackStack) -> Iterator[str]:
     import yaml
 
     lock = Layout.FILES / "spack.lock"
-    document = {"spack": install_environment(stack.release)}
+    # Through JSON: what YAML shares by an anchor is written out, to be read.
+    document = json.loads(json.dumps({"spack": install_environment(stack.release)}))
     yield f"mkdir -p {Layout.ENVIRONMENT}"
     yield f'echo "{stack.digest.hex}  {lock}" | sha256sum --check'
     yield f"cp {lock} {Layout.ENVIRONMENT}/spack.lock"
@@ -109,8 +110,8 @@ def _final_commands() -> Iterator[str]:
     yield f'cat {ENVIRONMENT_FILE} >> "$APPTAINER_ENVIRONMENT"'
     # A package of Debian's that a library needs, and that the final stage does not have.
     yield (
-        f"! find {Layout.SOFTWARE} -type f '(' -name '*.so' -o -name '*.so.*' -o -perm -100 ')' "
-        "-exec ldd {} + 2>&1 | grep 'not found'"
+        f"if find {Layout.SOFTWARE} -type f '(' -name '*.so' -o -name '*.so.*' -o -perm -100 ')' "
+        "-exec ldd {} + 2>&1 | grep 'not found'; then exit 1; fi"
     )
 
 

@@ -19,6 +19,6 @@ for spec in sorted(spack.environment.active_environment().all_specs()):
             "package": f"{spec.name}@{spec.version}",
             "sha256": getattr(fetcher, "digest", None) or "",
             "place": stage.mirror_layout.path,
-            "urls": [url for url in urls if url],
+            "urls": list(dict.fromkeys(url for url in urls if url)),
         }
         sys.stdout.write("SOURCE " + json.dumps(entry) + "\n")
