@@ -6,16 +6,16 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from imagefactory.base.errors import ConfigurationFault, ToolFailed, VerdictAgainst
-from imagefactory.base.files import digest_of, digest_of_text, locked, require_space, write_text
+from imagefactory.base.files import digest_of, digest_of_text, locked, require_space
 from imagefactory.base.ordinary import give, ordinary_cache, ordinary_folder, ordinary_user
 from imagefactory.base.report import Report, size
 from imagefactory.image.apptainer import Apptainer, require_build_rights, require_fuse
-from imagefactory.image.inputs import fetch, make_root, mmdebstrap_version, root_key
+from imagefactory.image.context import Contents, lay_out, open_context
+from imagefactory.image.inputs import mmdebstrap_version, root_key
 from imagefactory.image.inspection import own_facts
 from imagefactory.image.record import (
     BuildRecord,
@@ -25,7 +25,7 @@ from imagefactory.image.record import (
     write_build_record,
 )
 from imagefactory.image.watch import BuildWatch, failing_line
-from imagefactory.recipe import Definition, Recipe, define
+from imagefactory.recipe import Definition, Recipe, SpackStack, define
 
 BUILD_SECONDS = 3 * 3600
 ROOM_NEEDED = 4_000_000_000  # base root, unpacked stages and the SIF of recipes/nest, measured x 2
@@ -64,12 +64,26 @@ def plan_build(recipe: Recipe, report: Report) -> BuildPlan:
     definition = define(recipe)
     key = {"definition": str(definition.digest)}
     key |= {f"file {path.name}": str(digest_of(path)) for path in definition.files}
+    key |= _release_key(recipe)
     key |= root_key(recipe, mmdebstrap_version(report)) | {"apptainer": apptainer.version}
     name = digest_of_text(repr(sorted(key.items()))).short
     images = ordinary_cache() / "images" / recipe.name
     sif = images / name / f"{recipe.name}.sif"
     current, reason = _find_current(sif, key, images)
     return BuildPlan(definition, key, sif, apptainer, current, reason)
+
+
+def _release_key(recipe: Recipe) -> dict[str, str]:
+    """What a release brings; its sources are in it by the sha256 of their recipes."""
+    if not isinstance(recipe.stack, SpackStack):
+        return {}
+    release = recipe.stack.release
+    return {
+        "lock": str(recipe.stack.digest),
+        "overlay": str(release.overlay_digest),
+        "spack": release.spack.commit,
+        "spack packages": release.packages.commit,
+    }
 
 
 def _find_current(sif: Path, key: dict[str, str], images: Path) -> tuple[BuildRecord | None, str]:
@@ -141,9 +155,11 @@ def _build(plan: BuildPlan, target: Path, report: Report, *, fresh: bool) -> Bui
     recipe = plan.recipe
     stamp = time.strftime("%Y%m%d-%H%M%S")
     log = ordinary_folder(ordinary_cache() / "logs") / f"{recipe.name}-{stamp}-{os.getpid()}.log"
-    with report.step(f"build {recipe.name} {recipe.version}"), _context(recipe) as context:
-        root = _lay_out(plan, context, report, fresh=fresh)
-        result = _run_apptainer(plan, context, log, report)
+    with report.step(f"build {recipe.name} {recipe.version}"), open_context(recipe) as context:
+        contents = lay_out(
+            plan.definition, plan.apptainer, plan.key["mmdebstrap"], context, report, fresh=fresh
+        )
+        result = _run_apptainer(plan, context, contents, log, report)
         digest = str(digest_of(result))
         result.replace(target)
     record = BuildRecord(
@@ -157,8 +173,8 @@ def _build(plan: BuildPlan, target: Path, report: Report, *, fresh: bool) -> Bui
         definition=plan.definition.text,
         log=str(log),
         user=ordinary_user().pw_name,
-        root=root,
-        sources={item.requirement: str(item.digest) for item in recipe.requirements},
+        root=contents.root,
+        sources=contents.sources,
         debian=own_facts(target, plan.apptainer).get("debian", {}),
         checked=_checked(target),
     )
@@ -167,47 +183,9 @@ def _build(plan: BuildPlan, target: Path, report: Report, *, fresh: bool) -> Bui
     return record
 
 
-@contextmanager
-def _context(recipe: Recipe) -> Iterator[Path]:
-    """The folder that a build runs in; removed whatever happens."""
-    folder = ordinary_cache() / "building" / f"{recipe.name}-{os.getpid()}"
-    for left in folder.parent.glob("*-*"):
-        if not Path(f"/proc/{left.name.rpartition('-')[2]}").exists():
-            shutil.rmtree(left, ignore_errors=True)  # its build was killed
-    try:
-        yield ordinary_folder(folder)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _lay_out(plan: BuildPlan, context: Path, report: Report, *, fresh: bool) -> str:
-    """Put all that the build takes into the context; returns the digest of the base root."""
-    recipe = plan.recipe
-    name = digest_of_text(repr(sorted(root_key(recipe, plan.key["mmdebstrap"]).items()))).short
-    root = ordinary_folder(ordinary_cache() / "roots") / f"{recipe.distro.suite}-{name}.tar"
-    if fresh:
-        root = context / "root.tar"
-    if not root.is_file():
-        make_root(recipe, root, report)
-    with report.step("fetch what comes from PyPI"):
-        fetched = fetch(recipe, report)
-    for digest, file in fetched.items():
-        target = ordinary_folder(context / "fetched" / digest) / file.name
-        shutil.copyfile(file, target)
-    for path in plan.definition.files:
-        shutil.copyfile(path, ordinary_folder(context / "recipe") / path.name)
-    ordinary_folder(context / "recipe")
-    ordinary_folder(context / "fetched")
-    write_text(context / "image.def", plan.definition.text)
-    base = ordinary_folder(context / "base")
-    # Device nodes cannot be made by an ordinary user; Apptainer brings its own /dev.
-    plan.apptainer.runner.run(
-        "tar", "-xf", root, "-C", base, "--exclude=./dev/*", timeout=300, cwd=context
-    )
-    return str(digest_of(root))
-
-
-def _run_apptainer(plan: BuildPlan, context: Path, log: Path, report: Report) -> Path:
+def _run_apptainer(
+    plan: BuildPlan, context: Path, contents: Contents, log: Path, report: Report
+) -> Path:
     watch = BuildWatch(report)
     scratch, empty = (ordinary_folder(context / name) for name in ("scratch", "empty"))
     empty.chmod(0o1777)  # apt writes there as a user of its own
@@ -216,6 +194,7 @@ def _run_apptainer(plan: BuildPlan, context: Path, log: Path, report: Report) ->
     try:
         plan.apptainer.runner.run(
             plan.apptainer.program, "build", "--reproducible", *_apart_from_host(empty),
+            *(word for bind in contents.binds for word in ("--bind", bind)),
             "image.sif", "image.def",
             timeout=BUILD_SECONDS, cwd=context, log=log, on_line=watch.line,
             extra={
@@ -225,15 +204,28 @@ def _run_apptainer(plan: BuildPlan, context: Path, log: Path, report: Report) ->
             },
         )  # fmt: skip
     except ToolFailed as err:
-        number = failing_line(plan.definition.text, watch.last_command)
-        place = f"line {number} of the definition" if number else "Apptainer itself"
         raise ToolFailed(
-            f"the build of {plan.recipe.name} failed at {place}: {watch.last_command or err}",
+            f"the build of {plan.recipe.name} failed {_place(plan, watch)}: "
+            f"{watch.last_command or err}",
             where=str(plan.recipe.folder),
-            fix=f"read the log: {log}",
+            fix=_next_step(plan.recipe, watch, log),
             detail=err.detail,
         ) from None
     return context / "image.sif"
+
+
+def _place(plan: BuildPlan, watch: BuildWatch) -> str:
+    if watch.package:
+        return f"in the package {watch.package}, phase {watch.phase}"
+    number = failing_line(plan.definition.text, watch.last_command)
+    return f"at line {number} of the definition" if number else "at Apptainer itself"
+
+
+def _next_step(recipe: Recipe, watch: BuildWatch, log: Path) -> str:
+    step = f"read the log: {log}"
+    if watch.package:
+        step += f"; then go on from here: imagefactory image build {recipe.folder}"
+    return step
 
 
 def _apart_from_host(empty: Path) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,18 +22,18 @@ FETCH_SECONDS = 900
 ROOT_SECONDS = 900
 
 
-def fetch(recipe: Recipe, report: Report) -> dict[str, Path]:
-    """Fetch every file that the recipe takes from PyPI; digest (hex) to file, all checked.
+def fetch(requirements: Sequence[Requirement], python: str, report: Report) -> dict[str, Path]:
+    """Fetch files of PyPI for a Python like 3.11; digest (hex) to file, all checked.
 
     pip does the download, with its own settings for mirrors and proxies; what is in the cache
     with the right digest is not asked for again. Raises TrustRefused for a wrong digest.
     """
     store = ordinary_folder(ordinary_cache() / "sources")
-    missing = [item for item in recipe.requirements if _cached(store, item) is None]
+    missing = [item for item in requirements if _cached(store, item) is None]
     for count, item in enumerate(missing):
         report.progress(f"fetch {item.requirement}", count, len(missing), "files")
-        _download(item, store, recipe.distro.python, report)
-    return {item.digest.hex: _require(store, item) for item in recipe.requirements}
+        _download(item, store, python, report)
+    return {item.digest.hex: _require(store, item) for item in requirements}
 
 
 def _cached(store: Path, item: Requirement) -> Path | None:
@@ -102,9 +103,8 @@ def _why(item: Requirement, err: ToolFailed) -> FactoryError:
 
 def root_key(recipe: Recipe, mmdebstrap: str) -> dict[str, str]:
     """What names a base root: distribution, suite, date and the program that makes it."""
-    distro = recipe.distro
     return {
-        "base": f"{distro.distribution} {distro.suite} minbase",
+        "base": f"{recipe.base.distribution} {recipe.base.suite} minbase",
         "base date": str(recipe.source_date_epoch),
         "mmdebstrap": mmdebstrap,
     }
@@ -120,7 +120,7 @@ def make_root(recipe: Recipe, target: Path, report: Report) -> None:
 
     mmdebstrap takes the suite from Debian's mirror, or from what apt is told on this machine.
     """
-    suite = recipe.distro.suite
+    suite = recipe.base.suite
     # Unshared where we are no root; its owner is then the ordinary user as well.
     mode = "root" if os.geteuid() == 0 else "unshare"
     runner = Runner(report) if os.geteuid() == 0 else ordinary_runner(report)

@@ -9,7 +9,13 @@ from imagefactory.base.report import Report
 
 _PERCENT = re.compile(r"\[\s*(\d+)%\]")
 # Commands of %post worth a line of their own; sh -x prints each with a plus.
-_SHOWN = ("apt-get install", "pip install", "cmake", "python3 -m compileall")
+_SHOWN = ("apt-get install", "pip install", "cmake", "python3 -m compileall", "/opt/build/spack")
+# What Spack 1.1.0 prints (spack/installer.py: install_msg, and the log of a package's build).
+_INSTALLING = re.compile(
+    r"==> Installing (?P<name>\S+)-[a-z0-9]{32} \[(?P<done>\d+)/(?P<all>\d+)\]"
+)
+_PHASE = re.compile(r"==> (?P<name>[\w-]+): Executing phase: '(?P<phase>\w+)'")
+_INSTALLED = re.compile(r"==> (?P<name>[\w-]+): Successfully installed")
 WIDTH = 90
 
 
@@ -19,6 +25,8 @@ class BuildWatch:
     def __init__(self, report: Report) -> None:
         self._report = report
         self.last_command = ""
+        self.package = ""  # what Spack is building, and the phase of it
+        self.phase = ""
 
     def line(self, text: str) -> None:
         """Take one line of output."""
@@ -30,6 +38,17 @@ class BuildWatch:
             self.last_command = ""  # Apptainer itself works now: its failure is not the command's
         elif found := _PERCENT.match(text):
             self._report.progress("compile", int(found[1]), unit="%")
+        elif text.startswith("==> "):
+            self._spack(text)
+
+    def _spack(self, text: str) -> None:
+        if found := _INSTALLING.match(text):
+            self._report.progress(found["name"], int(found["done"]), int(found["all"]), "packages")
+            self.package, self.phase = found["name"], "fetch"
+        elif found := _PHASE.match(text):
+            self.phase = found["phase"]
+        elif _INSTALLED.match(text):
+            self.package = self.phase = ""
 
 
 def failing_line(definition: str, command: str) -> int | None:

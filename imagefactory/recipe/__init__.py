@@ -2,6 +2,16 @@
 
 from imagefactory.recipe.definition import Definition, define
 from imagefactory.recipe.load import load_recipe
-from imagefactory.recipe.recipe import Distro, Recipe, Requirement, Source
+from imagefactory.recipe.recipe import Base, Distro, Recipe, Requirement, Source, SpackStack
 
-__all__ = ["Definition", "Distro", "Recipe", "Requirement", "Source", "define", "load_recipe"]
+__all__ = [
+    "Base",
+    "Definition",
+    "Distro",
+    "Recipe",
+    "Requirement",
+    "Source",
+    "SpackStack",
+    "define",
+    "load_recipe",
+]

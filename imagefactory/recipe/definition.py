@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from imagefactory.base.errors import ConfigurationFault, Fault
 from imagefactory.base.files import digest_of_text
 from imagefactory.base.values import Digest
-from imagefactory.recipe.hpccm_door import LIKE_UBUNTU, hpccm_settings, make, stage_text
-from imagefactory.recipe.recipe import Distro, Recipe, Requirement, Source
+from imagefactory.recipe.distro_stage import distro_parts
+from imagefactory.recipe.hpccm_door import hpccm_settings, make, stage_text
+from imagefactory.recipe.recipe import Distro, Recipe
+from imagefactory.recipe.spack_stage import spack_parts
+from imagefactory.recipe.stages import LABEL, Parts, base_layer
 
-BASE = "base"  # the folder of the base root in the build's context
-FETCHED = "fetched"  # the folder of what came from PyPI
-BESIDE = "recipe"  # the folder of files that stand beside the recipe
-SOURCES = "/opt/src"
 FACTS = "/opt/imagefactory/facts.json"
-LABEL = "org.ebrains.imagefactory"
 # Exactly what differs between two builds otherwise (facts/building-blocks.md 1).
 # Never /tmp or a home: during a build those are the host's own, bound into the image.
 _OF_THE_HOST = re.compile(r"(?<![\w/.-])(/tmp|/var/tmp|/root|/home|~|\$\{?(HOME|TMPDIR))(?![\w.-])")
@@ -46,17 +43,16 @@ class Definition:
 
 def define(recipe: Recipe) -> Definition:
     """The definition of a recipe: the same text for the same recipe, in any order of calls."""
-    distro = recipe.distro
-    with hpccm_settings(distro.suite):
-        texts = [_final_text(recipe)]
-        if distro.build_packages:
-            texts.insert(0, stage_text(list(_build_stage(recipe))))
+    with hpccm_settings(recipe.base.suite):
+        parts = _parts(recipe)
+        texts = [_final_text(recipe, parts)]
+        if parts.build:
+            texts.insert(0, stage_text(list(parts.build)))
     # HPCCM's note on syntax stands before each stage; Apptainer wants no more than a header.
     lines = [line for line in "\n\n".join(texts).splitlines() if not line.startswith("# ")]
     header = f"# {recipe.name} {recipe.version}: made by imagefactory through HPCCM; do not edit"
     _refuse_the_host(lines, recipe)
-    files = tuple(recipe.folder / name for source in distro.sources for name in source.files)
-    return Definition("\n".join([header, *lines]) + "\n", recipe, files)
+    return Definition("\n".join([header, *lines]) + "\n", recipe, parts.files)
 
 
 def _refuse_the_host(lines: list[str], recipe: Recipe) -> None:
@@ -77,109 +73,35 @@ def _refuse_the_host(lines: list[str], recipe: Recipe) -> None:
         raise ConfigurationFault.from_faults(faults)
 
 
-def _base(distro: Distro, stage: str) -> Any:
-    return make(
-        "baseimage",
-        image=BASE,
-        _as=stage,
-        _bootstrap="localimage",
-        _distro=LIKE_UBUNTU[distro.suite],
-        _docker_env=False,
-    )
+def _parts(recipe: Recipe) -> Parts:
+    stack = recipe.stack
+    if isinstance(stack, Distro):
+        return distro_parts(recipe, stack)
+    return spack_parts(recipe, stack)
 
 
-def _build_stage(recipe: Recipe) -> Iterator[Any]:
-    distro = recipe.distro
-    yield _base(distro, "build")
-    yield make("copy", files={FETCHED: f"{SOURCES}/{FETCHED}", BESIDE: f"{SOURCES}/{BESIDE}"})
-    yield make("apt_get", ospackages=list(distro.build_packages))
-    checks = [_check(item) for item in recipe.requirements]
-    date = f"export SOURCE_DATE_EPOCH={recipe.source_date_epoch}"
-    yield make("shell", commands=[date, *checks, *_python_commands(distro)])
-    for source in distro.sources:
-        yield make("shell", commands=list(_source_commands(source)))
-    if distro.build_only:
-        names = " ".join(distro.build_only)
-        command = f"pip uninstall --yes --break-system-packages {names}"
-        yield make("shell", commands=[command, _compile(_python_folder(distro))])
-    elif distro.wheels:
-        yield make("shell", commands=[_compile(_python_folder(distro))])
-
-
-def _python_folder(distro: Distro) -> str:
-    """Where Debian's pip installs; a minbase root has no such folder."""
-    return f"/usr/local/lib/python{distro.python}"
-
-
-def _check(item: Requirement) -> str:
-    """Fails the build unless the one file in the folder of its digest has that digest."""
-    return f'echo "{item.digest.hex}  $(ls {_folder(item)}/*)" | sha256sum --check'
-
-
-def _folder(item: Requirement) -> str:
-    return f"{SOURCES}/{FETCHED}/{item.digest.hex}"
-
-
-def _python_commands(distro: Distro) -> Iterator[str]:
-    if distro.wheels:
-        wheels = " ".join(f"{_folder(wheel)}/*.whl" for wheel in distro.wheels)
-        yield (
-            "pip install --break-system-packages --root-user-action=ignore --no-compile "
-            f"--no-index --no-deps {wheels}"
-        )
-
-
-def _source_commands(source: Source) -> Iterator[str]:
-    work = f"/opt/build/{source.name}"
-    archive = f"{_folder(source.sdist)}/{source.file}"
-    options = [f"-D{key}={value}" for key, value in source.cmake.items()]
-    yield f"mkdir -p {work}/source"
-    yield f"tar -xf {archive} -C {work}/source --strip-components=1 --no-same-owner"
-    yield f"cd {work}/source"
-    for name, target in source.files.items():
-        yield f"cp {SOURCES}/{BESIDE}/{name} {target}"
-    yield from source.prepare
-    yield shlex.join(
-        ["cmake", "-S", ".", "-B", "../build", f"-DCMAKE_INSTALL_PREFIX={source.prefix}", *options]
-    )
-    yield "cmake --build ../build --parallel $(nproc)"
-    yield "cmake --install ../build"
-    yield _compile(source.prefix)
-
-
-def _compile(folder: str) -> str:
-    """Byte code that holds no time of its source: fast imports from a read-only image."""
-    return (
-        f"python3 -m compileall -q --invalidation-mode unchecked-hash {folder} "
-        "|| echo 'some files are not for this Python'"
-    )
-
-
-def _final_text(recipe: Recipe) -> str:
-    distro = recipe.distro
-    layers = [_base(distro, "final")]
-    copied = {source.prefix: source.prefix for source in distro.sources}
-    if distro.wheels:
-        # Not /usr/local/lib: it is there already, and Apptainer would copy into it (lib/lib).
-        copied[_python_folder(distro)] = _python_folder(distro)
-    if copied:
-        layers.append(make("copy", files=copied, _from="build"))
-    layers.append(make("apt_get", ospackages=list(distro.final_packages)))
-    layers.append(make("shell", commands=[*_parameters(recipe), *_measure(recipe), CLEAN]))
+def _final_text(recipe: Recipe, parts: Parts) -> str:
+    layers = [base_layer(recipe, "final")]
+    if parts.copied:
+        layers.append(make("copy", files=dict(parts.copied), _from="build"))
+    layers.append(make("apt_get", ospackages=list(recipe.base.final_packages)))
+    commands = [*parts.final, *_parameters(recipe), *_measure(parts.prefixes), CLEAN]
+    layers.append(make("shell", commands=commands))
     if recipe.environment:
         # Only for the run: HPCCM would repeat them in a %post otherwise.
         layers.append(make("environment", variables=dict(recipe.environment), _export=False))
-    layers.append(make("label", metadata=_labels(recipe)))
+    layers.append(make("label", metadata=_labels(recipe, parts)))
     return stage_text(layers)
 
 
-def _labels(recipe: Recipe) -> dict[str, str]:
+def _labels(recipe: Recipe, parts: Parts) -> dict[str, str]:
     return {
         f"{LABEL}.name": recipe.name,
         f"{LABEL}.version": recipe.version,
         f"{LABEL}.description": recipe.description or recipe.name,
         f"{LABEL}.cpu-target": recipe.cpu_target,
-        f"{LABEL}.base": f"{recipe.distro.distribution} {recipe.distro.suite}",
+        f"{LABEL}.base": f"{recipe.base.distribution} {recipe.base.suite}",
+        **{f"{LABEL}.{name}": text for name, text in parts.labels.items()},
         **recipe.labels,
     }
 
@@ -192,11 +114,11 @@ def _parameters(recipe: Recipe) -> Iterator[str]:
         yield f"printf '%s\\n' {shlex.join(['', *lines])} >> {file}"
 
 
-def _measure(recipe: Recipe) -> Iterator[str]:
+def _measure(prefixes: Sequence[str]) -> Iterator[str]:
     """Write what is really inside into the image and its labels; asked, not claimed."""
     yield f"mkdir -p {Path(FACTS).parent}"
-    prefixes = ":".join(source.prefix for source in recipe.distro.sources)
-    yield f"python3 - {FACTS} {LABEL} {shlex.quote(prefixes)} <<'END'\n{_MEASURE}END"
+    roots = shlex.quote(":".join(prefixes))
+    yield f"python3 - {FACTS} {LABEL} {roots} <<'END'\n{_MEASURE}END"
 
 
 # Runs inside the image with its python3, in %post. Only the standard library.

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from imagefactory.base.errors import ConfigurationFault, Fault
 from imagefactory.base.settings import Document, load_schema, read_yaml
 from imagefactory.base.values import Digest
-from imagefactory.recipe.recipe import Distro, Recipe, Requirement, Source
+from imagefactory.recipe.load_spack import load_spack_stack
+from imagefactory.recipe.recipe import Base, Distro, Recipe, Requirement, Source, SpackStack
 
 FILE = "recipe.yaml"
 FORMAT = 1
@@ -25,17 +25,19 @@ def load_recipe(path: Path) -> Recipe:
     _require_format(file)
     document = read_yaml(file, load_schema("imagefactory.recipe", "recipe.schema.json"))
     if "spack" in document["stack"]:
-        raise ConfigurationFault(
-            "a spack stack cannot be built yet",
-            where=f"{file}: stack",
-            fix="write a distro stack",
-        )
+        return _load_spack(file, document)
     faults: list[Fault] = []
     wheels = tuple(_read_lock(file.parent, document["stack"]["distro"], faults))
     faults += _find_missing_files(file, document)
     if faults:
         raise ConfigurationFault.from_faults(faults)
-    return _recipe(file.parent, document, wheels)
+    return _recipe(file.parent, document, _distro(document["stack"]["distro"], wheels))
+
+
+def _load_spack(file: Path, document: Document) -> Recipe:
+    if faults := list(_find_missing(file, document.get("tests"))):
+        raise ConfigurationFault.from_faults(faults)
+    return _recipe(file.parent, document, load_spack_stack(document, str(file)))
 
 
 def _require_format(file: Path) -> None:
@@ -78,26 +80,32 @@ def _read_lock(folder: Path, distro: Document, faults: list[Fault]) -> Iterator[
 
 
 def _find_missing_files(file: Path, document: Document) -> Iterator[Fault]:
-    named = [document["tests"]] if "tests" in document else []
-    for source in document["stack"]["distro"].get("sources", ()):
+    distro = document["stack"]["distro"]
+    named = [document.get("tests")]
+    for source in distro.get("sources", ()):
         named += source.get("files", {})
         for target in source.get("files", {}).values():
             if ".." in Path(target).parts:
                 yield Fault(f"{target!r} leaves the source", f"{file}: {source['name']}.files")
-    distro = document["stack"]["distro"]
     if {"sources", "python"} & set(distro) and not distro["packages"].get("build"):
         yield Fault(
             "sources and wheels are installed in the build stage, and it has no packages",
             f"{file}: stack.distro.packages",
             "add build: [python3-pip, ...]",
         )
-    for name in named:
-        if not (file.parent / name).is_file():
+    if document["cpu_target"] != "x86-64":
+        yield Fault("Debian's packages are compiled for x86-64", f"{file}: cpu_target")
+    yield from _find_missing(file, *named)
+
+
+def _find_missing(file: Path, *names: str | None) -> Iterator[Fault]:
+    for name in names:
+        if name is not None and not (file.parent / name).is_file():
             yield Fault(f"the file {name!r} is missing", str(file), f"put it into {file.parent}")
 
 
-def _recipe(folder: Path, document: Document, wheels: tuple[Requirement, ...]) -> Recipe:
-    distro: dict[str, Any] = document["stack"]["distro"]
+def _recipe(folder: Path, document: Document, stack: Distro | SpackStack) -> Recipe:
+    (said,) = document["stack"].values()
     return Recipe(
         folder=folder,
         name=document["name"],
@@ -105,19 +113,25 @@ def _recipe(folder: Path, document: Document, wheels: tuple[Requirement, ...]) -
         description=document.get("description", ""),
         source_date_epoch=document["source_date_epoch"],
         cpu_target=document["cpu_target"],
-        distro=Distro(
-            distribution=distro["base"]["distribution"],
-            suite=distro["base"]["suite"],
-            build_packages=tuple(distro["packages"].get("build", ())),
-            final_packages=tuple(distro["packages"]["final"]),
-            wheels=wheels,
-            build_only=tuple(distro.get("python", {}).get("build_only", ())),
-            sources=tuple(_source(entry) for entry in distro.get("sources", ())),
+        base=Base(
+            distribution=said["base"]["distribution"],
+            suite=said["base"]["suite"],
+            build_packages=tuple(said["packages"].get("build", ())),
+            final_packages=tuple(said["packages"]["final"]),
         ),
+        stack=stack,
         environment=document.get("environment", {}),
         parameter_files=document.get("parameter_files", {}),
         labels=document.get("labels", {}),
         tests=document.get("tests"),
+    )
+
+
+def _distro(said: Document, wheels: tuple[Requirement, ...]) -> Distro:
+    return Distro(
+        wheels=wheels,
+        build_only=tuple(said.get("python", {}).get("build_only", ())),
+        sources=tuple(_source(entry) for entry in said.get("sources", ())),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from imagefactory.base.values import Digest
+from imagefactory.release import Lock, Release
 
 
 @dataclass(frozen=True)
@@ -40,21 +41,46 @@ PYTHON_OF = {"bookworm": "3.11", "trixie": "3.13"}
 
 
 @dataclass(frozen=True)
-class Distro:
-    """A software stack from Debian packages, PyPI wheels and compiled sdists."""
+class Base:
+    """What both stages stand on: a suite of Debian, and the packages that each of them adds."""
 
     distribution: str
     suite: str
     build_packages: tuple[str, ...]
     final_packages: tuple[str, ...]
-    wheels: tuple[Requirement, ...] = ()
-    build_only: tuple[str, ...] = ()
-    sources: tuple[Source, ...] = ()
 
     @property
     def python(self) -> str:
         """Like 3.11."""
         return PYTHON_OF[self.suite]
+
+
+@dataclass(frozen=True)
+class Distro:
+    """A software stack of Debian packages, PyPI wheels and compiled sdists."""
+
+    wheels: tuple[Requirement, ...] = ()
+    build_only: tuple[str, ...] = ()
+    sources: tuple[Source, ...] = ()
+
+    @property
+    def requirements(self) -> tuple[Requirement, ...]:
+        """Every file that must be fetched from PyPI."""
+        return (*self.wheels, *(source.sdist for source in self.sources))
+
+
+@dataclass(frozen=True)
+class SpackStack:
+    """A software stack by the lock of a release.
+
+    `externals` maps each package that the lock leaves to Debian to the Debian package whose
+    version the lock means.
+    """
+
+    release: Release
+    lock: Lock
+    digest: Digest  # of the bytes of the lock
+    externals: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -70,7 +96,8 @@ class Recipe:
     version: str
     source_date_epoch: int
     cpu_target: str
-    distro: Distro
+    base: Base
+    stack: Distro | SpackStack
     description: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
     parameter_files: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -79,5 +106,5 @@ class Recipe:
 
     @property
     def requirements(self) -> tuple[Requirement, ...]:
-        """Every file that must be fetched from PyPI."""
-        return (*self.distro.wheels, *(source.sdist for source in self.distro.sources))
+        """Every file that the recipe itself takes from PyPI."""
+        return self.stack.requirements if isinstance(self.stack, Distro) else ()

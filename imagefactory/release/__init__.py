@@ -14,20 +14,27 @@ from imagefactory.release.drift import (
     read_probe,
     show_board,
 )
+from imagefactory.release.installing import Layout, install_environment
 from imagefactory.release.lock import Lock, read_lock
+from imagefactory.release.materials import Materials, SourceFile, collect
 from imagefactory.release.opening import open_lock
 from imagefactory.release.releases import Release, list_releases, load_release
 from imagefactory.release.summary import summarize
 
 __all__ = [
     "BoardFormat",
+    "Layout",
     "Lock",
+    "Materials",
     "Release",
     "Sighting",
+    "SourceFile",
     "changelog",
     "check_lock",
+    "collect",
     "diff_locks",
     "import_release",
+    "install_environment",
     "list_releases",
     "load_release",
     "lock_faults",

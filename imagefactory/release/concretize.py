@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
@@ -220,23 +220,31 @@ def solve(release: Release, spack: Spack, report: Report) -> str:
 def derived_environment(
     document: Mapping[str, Any], release: Release, spack: Spack, folder: Path
 ) -> dict[str, Any]:
-    """The environment as Spack gets it: the committed one, and where everything is.
-
-    `repos:` with a colon of its own replaces Spack's list of repositories, which would be cloned
-    from their public home. The overlay stands first, or its versions are not seen.
-    """
-    overlays = {path.parent.name: str(path.parent.absolute()) for path in _repositories(release)}
-    own = dict(document)
+    """The environment as Spack gets it to solve: the committed one, and where everything is."""
+    own = placed_environment(document, release, release.overlay.absolute(), spack.builtin)
     config = {**own.pop("config", {}), "install_tree": {"root": str(folder / "opt")}}
     concretizer = {"reuse": False, "unify": True, **own.pop("concretizer", {})}
     # The lock must not depend on the machine that made it.
     concretizer["targets"] = {"host_compatible": False, "granularity": "generic"}
+    return {**own, "config": config, "concretizer": concretizer}
+
+
+def placed_environment(
+    document: Mapping[str, Any], release: Release, overlay: PurePath, builtin: PurePath
+) -> dict[str, Any]:
+    """The committed environment with its package repositories at these places, and no others.
+
+    `repos:` with a colon of its own replaces Spack's list of repositories, which would be cloned
+    from their public home. The overlay stands first, or its versions are not seen.
+    """
+    overlays = {
+        path.parent.name: str(overlay / path.parent.relative_to(release.overlay))
+        for path in _repositories(release)
+    }
     return {
-        **own,
-        "config": config,
+        **document,
         "bootstrap": {"enable": False},
-        "concretizer": concretizer,
-        "repos:": {**overlays, "builtin": str(spack.builtin)},
+        "repos:": {**overlays, "builtin": str(builtin)},
     }
 
 

@@ -9,7 +9,7 @@ import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
+from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
 
 from imagefactory.base.errors import Fault, ToolFailed, TrustRefused
@@ -21,6 +21,7 @@ from imagefactory.release.releases import GitPin, Release
 # Each names a git repository (a path or a URL) that is asked before the pinned address.
 SPACK_VARIABLES = ("IMAGEFACTORY_SPACK", "SPACK_ROOT")
 PACKAGES_VARIABLES = ("IMAGEFACTORY_SPACK_PACKAGES",)
+BUILTIN = PurePath("spack_repo") / "builtin"  # in a folder of package repositories
 GIT_SECONDS = 900.0
 SOLVE_SECONDS = 3600.0
 
@@ -53,7 +54,7 @@ class Spack:
 
 
 def find_spack(release: Release, report: Report) -> Spack:
-    """Spack and its packages at the release's commits, exported once into the cache folder.
+    """Spack, ready to solve, in our own cache folder.
 
     Raises ToolFailed where no repository has the commits, with the ways to name one, and where
     the solver is missing.
@@ -62,12 +63,19 @@ def find_spack(release: Release, report: Report) -> Spack:
         raise ToolFailed(
             "Spack's solver clingo is missing", fix="pip install 'imagefactory[spack]'"
         )
-    folder = cache_folder() / "spack"
+    return get_spack(release, cache_folder() / "spack", report)
+
+
+def get_spack(release: Release, folder: Path, report: Report) -> Spack:
+    """Spack and its packages at the release's commits, exported once into `folder`.
+
+    Raises ToolFailed where no repository has the commits, with the ways to name one.
+    """
     tree = export(release.spack, SPACK_VARIABLES, folder / "tree", report)
     packages = export(release.packages, PACKAGES_VARIABLES, folder / "packages", report)
     caches = folder / f"user-{release.spack.commit[:12]}-{release.packages.commit[:12]}"
     caches.mkdir(parents=True, exist_ok=True)
-    return Spack(tree, packages / "repos" / "spack_repo" / "builtin", caches)
+    return Spack(tree, packages / "repos" / BUILTIN, caches)
 
 
 def export(pin: GitPin, variables: Sequence[str], folder: Path, report: Report) -> Path:

@@ -17,7 +17,7 @@ from imagefactory.base.errors import ToolFailed
 from imagefactory.base.process import Done
 from imagefactory.base.values import Digest
 from imagefactory.image import Apptainer
-from imagefactory.recipe import Distro, Recipe, Requirement
+from imagefactory.recipe import Base, Distro, Recipe, Requirement
 
 # Launch line, magic, versions, id, five numbers, table, then where the data are: 128 and 0 bytes.
 SIF_HEAD = (
@@ -88,10 +88,12 @@ def machine(
     versions = {"mmdebstrap": "1.3.5"}
     ourselves = pwd.getpwuid(os.getuid())
     # Modules, not names in them: each has a name of its own for what it imported.
-    build, reach, base, ordinary = (
+    build, context, reach, base, ordinary = (
         import_module(f"imagefactory.{name}")
-        for name in ("image.building", "image.reach", "image.apptainer", "base.ordinary")
-    )
+        for name in (
+            "image.building", "image.context", "image.reach", "image.apptainer", "base.ordinary",
+        )
+    )  # fmt: skip
     for module in (build, base, ordinary):
         monkeypatch.setattr(module, "ordinary_user", lambda: ourselves)
     wheel = tmp_path / "thing-1.0-py3-none-any.whl"
@@ -102,9 +104,9 @@ def machine(
         monkeypatch.setattr(module, name, lambda: None)
     monkeypatch.setattr(build, "require_build_rights", lambda: None)
     monkeypatch.setattr(build, "require_space", lambda _folder, _needed: None)
-    monkeypatch.setattr(build, "fetch", lambda _recipe, _report: {WHEEL.digest.hex: wheel})
+    monkeypatch.setattr(context, "fetch", lambda *_: {WHEEL.digest.hex: wheel})
     monkeypatch.setattr(
-        build, "make_root", lambda _recipe, target, _report: target.write_bytes(b"root")
+        context, "make_root", lambda _recipe, target, _report: target.write_bytes(b"root")
     )
     return versions
 
@@ -123,7 +125,8 @@ def make_recipe(tmp_path: Path) -> MakeRecipe:
             "version": "1.0",
             "source_date_epoch": 1767225600,
             "cpu_target": "x86-64",
-            "distro": Distro("debian", "bookworm", (), ("python3",), wheels=(WHEEL,)),
+            "base": Base("debian", "bookworm", (), ("python3",)),
+            "stack": Distro(wheels=(WHEEL,)),
             "tests": "test_image.py",
         }
         return Recipe(**{**said, **changed})

@@ -50,19 +50,23 @@ def index(monkeypatch: pytest.MonkeyPatch) -> Index:
 def recipe(make_recipe: MakeRecipe, machine: dict[str, str]) -> Recipe:
     assert machine
     wheel = Requirement("thing==1.0", DIGEST)
-    return make_recipe(distro=Distro("debian", "bookworm", (), ("python3",), wheels=(wheel,)))
+    return make_recipe(stack=Distro(wheels=(wheel,)))
+
+
+def fetched(recipe: Recipe) -> dict[str, Path]:
+    return fetch(recipe.requirements, "3.11", Silent())
 
 
 def test_a_file_is_fetched_once_and_kept_by_its_digest(recipe: Recipe, index: Index) -> None:
-    first = fetch(recipe, Silent())
-    assert first == fetch(recipe, Silent())
+    first = fetched(recipe)
+    assert first == fetched(recipe)
     assert first[DIGEST.hex].read_bytes() == CONTENT
     assert first[DIGEST.hex].parent.name == DIGEST.hex
     assert len(index.asked) == 1
 
 
 def test_pip_is_told_to_trust_nothing(recipe: Recipe, index: Index) -> None:
-    fetch(recipe, Silent())
+    fetched(recipe)
     words = index.asked[0]
     assert {"--no-deps", "--require-hashes", "--only-binary"} <= set(words)
     assert words[words.index("--python-version") + 1] == "3.11"
@@ -71,13 +75,13 @@ def test_pip_is_told_to_trust_nothing(recipe: Recipe, index: Index) -> None:
 def test_another_file_than_the_recipe_pins_is_refused(recipe: Recipe, index: Index) -> None:
     index.content = b"something else"
     with pytest.raises(TrustRefused) as caught:
-        fetch(recipe, Silent())
+        fetched(recipe)
     assert "thing==1.0" in str(caught.value)
 
 
 def test_a_spoilt_file_in_the_cache_is_fetched_again(recipe: Recipe, index: Index) -> None:
-    fetch(recipe, Silent())[DIGEST.hex].write_bytes(b"spoilt")
-    assert fetch(recipe, Silent())[DIGEST.hex].read_bytes() == CONTENT
+    fetched(recipe)[DIGEST.hex].write_bytes(b"spoilt")
+    assert fetched(recipe)[DIGEST.hex].read_bytes() == CONTENT
     assert len(index.asked) == 2
 
 
@@ -93,7 +97,7 @@ def test_what_pip_says_is_told_with_a_fix(
 ) -> None:
     index.error = error
     with pytest.raises(kind) as caught:
-        fetch(recipe, Silent())
+        fetched(recipe)
     assert "fix:" in str(caught.value)
     assert error in str(caught.value)
     assert [path for path in (ordinary_cache() / "sources").rglob("*") if path.is_file()] == []

@@ -72,3 +72,23 @@ def test_what_fails_after_post_is_not_blamed_on_post() -> None:
     watch.line("INFO:    Creating SIF file...")
     watch.line("FATAL:   While creating SIF: write: no space left on device")
     assert watch.last_command == ""
+
+
+def test_packages_of_spack_are_counted_and_the_one_that_fails_is_named() -> None:
+    report = Heard()
+    watch = BuildWatch(report)
+    for text in (
+        "+ /opt/build/spack install --only-concrete --fail-fast",
+        "==> Installing py-cython-3.1.3-nfx5y7iwpqfjm6dbgxv5wbmmkhyktvu3 [3/9]",
+        "==> py-cython: Executing phase: 'install'",
+        "==> py-cython: Successfully installed py-cython-3.1.3-nfx5y7iwpqfjm6dbgxv5wbmmkhyktvu3",
+        "==> Installing nest-3.10.0-6dbgxv5wbmmkhyktvu3nfx5y7iwpqfjm [9/9]",
+        "==> No patches needed for nest",
+    ):
+        watch.line(text)
+    assert report.parts == [(3, 9), (9, 9)]
+    assert (watch.package, watch.phase) == ("nest-3.10.0", "fetch")
+    watch.line("==> nest: Executing phase: 'cmake'")
+    assert (watch.package, watch.phase) == ("nest-3.10.0", "cmake")
+    watch.line("==> nest: Successfully installed nest-3.10.0-6dbgxv5wbmmkhyktvu3nfx5y7iwpqfjm")
+    assert watch.package == ""

@@ -10,7 +10,7 @@ import pytest
 
 from imagefactory.base.errors import ConfigurationFault
 from imagefactory.base.settings import load_schema
-from imagefactory.recipe import load_recipe
+from imagefactory.recipe import Distro, load_recipe
 from tests.unit.recipe.conftest import LOCK, NEST_RECIPE, SDIST, WHEEL, WriteRecipe
 
 Change = Callable[[dict[str, Any]], object]
@@ -30,10 +30,11 @@ def faults_of(path: Path) -> str:
 def test_what_is_written_is_loaded(write_recipe: WriteRecipe) -> None:
     recipe = load_recipe(write_recipe())
     assert (recipe.name, recipe.version, recipe.cpu_target) == ("small", "1.0", "x86-64")
-    assert recipe.distro.final_packages == ("openmpi-bin=4.1.4-3+b1", "python3")
+    assert recipe.base.final_packages == ("openmpi-bin=4.1.4-3+b1", "python3")
     assert [item.digest.hex for item in recipe.requirements] == [WHEEL, SDIST]
     assert [item.is_sdist for item in recipe.requirements] == [False, True]
-    assert recipe.distro.build_only == ("cython",)
+    assert isinstance(recipe.stack, Distro)
+    assert recipe.stack.build_only == ("cython",)
 
 
 def test_file_and_folder_name_the_same_recipe(write_recipe: WriteRecipe) -> None:
@@ -43,7 +44,7 @@ def test_file_and_folder_name_the_same_recipe(write_recipe: WriteRecipe) -> None
 
 def test_the_shipped_recipe_pins_what_matters() -> None:
     recipe = load_recipe(NEST_RECIPE)
-    pinned = {item.split("=")[0] for item in recipe.distro.final_packages if "=" in item}
+    pinned = {item.split("=")[0] for item in recipe.base.final_packages if "=" in item}
     assert {"openmpi-bin", "libopenmpi3", "libpmix2", "python3-mpi4py"} <= pinned
     assert any(item.requirement == "nest-simulator==3.10.0" for item in recipe.requirements)
     models = (NEST_RECIPE / "modelset").read_text(encoding="utf-8").split()
@@ -77,12 +78,6 @@ def test_another_format_is_refused_before_its_keys_are(
     assert "new_key" not in text
     assert "schema" in text
     assert "fix:" in text
-
-
-def test_a_spack_stack_is_known_and_refused(write_recipe: WriteRecipe) -> None:
-    text = faults_of(write_recipe(lambda document: document.update(stack={"spack": {}})))
-    assert "yet" in text
-    assert "unknown key" not in text
 
 
 @pytest.mark.parametrize(
