@@ -67,6 +67,7 @@ class Nest(CMakePackage):
         depends_on("py-numpy", type=("build", "run"))
         # np.float and its like, which NEST 3.3 uses, are gone from NumPy 1.24.
         depends_on("py-numpy@:1.23", when="@:3.3", type=("build", "run"))
+        # NumPy 2 is younger than NEST 3.7, and so untried with it.
         depends_on("py-numpy@:1", when="@:3.7", type=("build", "run"))
         depends_on("py-scipy", type="run")
         depends_on("py-matplotlib", when="@3.10:", type="run")
