@@ -232,7 +232,7 @@ def _compile(source: Path, prefix: Path, runner: Runner, log: Path, report: Repo
         ("compile", ("make", "-C", "builddir"), USUAL_BUILD_SECONDS),
         ("install", ("make", "-C", "builddir", "install"), 5),
     )
-    # One target at a time: go itself uses every core, and two at once compile what they share twice.
+    # One target at a time: go itself uses every core; two at once compile twice what they share.
     for title, argv, usual in steps:
         with report.step(title), ticking(report, title, usual):
             runner.run(*argv, timeout=BUILD_SECONDS, cwd=source, log=log)
