@@ -12,7 +12,7 @@ import yaml
 from imagefactory.release.releases import FOLDER, Release, read_release
 
 TOP = Path(__file__).parents[3]
-RELEASES = [read_release(path.parent) for path in sorted((TOP / FOLDER).glob("*/sources.yaml"))]
+RELEASES = [read_release(path.parent) for path in sorted((TOP / FOLDER).glob("esd-*/sources.yaml"))]
 STACK = {
     *("nest", "py-pynn", "py-nestml", "py-mpi4py", "py-numpy", "py-scipy", "py-neo"),
     *("py-elephant", "py-pyunicore", "openmpi", "pmix", "ucx"),
