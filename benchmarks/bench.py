@@ -93,6 +93,9 @@ def measure_diff(folder: Path) -> Row:
     for packed in sorted((TOP / "tests" / "data" / "locks").glob("large-*.lock.gz")):
         locks.append(folder / packed.stem)
         locks[-1].write_bytes(gzip.decompress(packed.read_bytes()))
+    locks = locks or [
+        TOP / "spack-envs" / name / "spack.lock" for name in ("esd-24.10", "esd-25.04")
+    ]
     nodes = max(len(json.loads(path.read_text())["concrete_specs"]) for path in locks)
     read = "import json, sys; [json.load(open(path)) for path in sys.argv[1:]]"
     ours, other = paired(
