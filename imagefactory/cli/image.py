@@ -1,14 +1,18 @@
-"""imagefactory image define, build, test, inspect."""
+"""imagefactory image define, plan, build, test, inspect."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from imagefactory.base.files import write_text
 from imagefactory.base.report import size
-from imagefactory.cli.session import RECIPE, SIF, Session, verb
+from imagefactory.cli.session import RECIPE, SIF, Session, plain, verb
+
+if TYPE_CHECKING:
+    from imagefactory.image import ImagePlan
 
 
 @click.group()
@@ -39,6 +43,42 @@ def define(session: Session, recipe: Path, output: Path | None) -> None:
         return
     document = {"definition": definition.text, "digest": definition.digest}
     session.show(document, definition.text.rstrip())
+
+
+@image.command()
+@RECIPE
+@click.option("--push", "reference", metavar="REF", help="Also what a push to REF would do.")
+@verb()
+def plan(session: Session, recipe: Path, reference: str | None) -> None:
+    """Say what RECIPE needs: what is built and what is there already, with time and disk.
+
+    Exit status: 5 if the lock of its release has drifted, 6 if the disk is too small.
+
+    \b
+    Example: imagefactory image plan recipes/nest --push oras://127.0.0.1:5000/demo/nest:3.10
+    """
+    from imagefactory import image as room
+    from imagefactory.recipe import load_recipe
+
+    found = room.plan_image(load_recipe(recipe), session.report)
+    lines = [*found.lines(), *_push_lines(found, reference, session)]
+    session.show(
+        {"plan": lines, "seconds": found.seconds, "packages": plain(found.packages)},
+        "\n".join(lines),
+    )
+    found.require_room()
+
+
+def _push_lines(found: ImagePlan, reference: str | None, session: Session) -> list[str]:
+    if reference is None:
+        return []
+    from imagefactory.base.values import ImageRef
+    from imagefactory.registry import plan_push
+
+    target = ImageRef.parse(reference)
+    if found.build.current is None:
+        return [f"then push it to {target}"]
+    return plan_push(found.build.current.sif, target, session.report).lines()
 
 
 @image.command()

@@ -3,6 +3,7 @@
 from imagefactory.image.apptainer import Apptainer, find_apptainer, require_sif
 from imagefactory.image.building import BuildPlan, build, plan_build, rebuild
 from imagefactory.image.inspection import ImageFacts, inspect
+from imagefactory.image.planning import ImagePlan, plan_image
 from imagefactory.image.record import BuildRecord
 from imagefactory.image.testing import TestReport, test_image
 
@@ -11,11 +12,13 @@ __all__ = [
     "BuildPlan",
     "BuildRecord",
     "ImageFacts",
+    "ImagePlan",
     "TestReport",
     "build",
     "find_apptainer",
     "inspect",
     "plan_build",
+    "plan_image",
     "rebuild",
     "require_sif",
     "test_image",

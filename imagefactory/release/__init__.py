@@ -15,7 +15,7 @@ from imagefactory.release.drift import (
     show_board,
 )
 from imagefactory.release.installing import Layout, install_environment
-from imagefactory.release.lock import Lock, read_lock
+from imagefactory.release.lock import Lock, Node, read_lock
 from imagefactory.release.materials import Materials, SourceFile, collect
 from imagefactory.release.opening import open_lock
 from imagefactory.release.releases import Release, list_releases, load_release
@@ -26,6 +26,7 @@ __all__ = [
     "Layout",
     "Lock",
     "Materials",
+    "Node",
     "Release",
     "Sighting",
     "SourceFile",

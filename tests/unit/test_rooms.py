@@ -84,7 +84,7 @@ def test_every_room_has_a_front_door(room: str) -> None:
     if room in {"base", "cli"}:
         return
     # The house names 8; the room `release` serves ten verbs.
-    assert 3 <= len(front_door(room)) <= 28, "the front door names what others may use"
+    assert 3 <= len(front_door(room)) <= 30, "the front door names what others may use"
 
 
 def test_every_room_is_known() -> None:
