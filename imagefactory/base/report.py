@@ -72,7 +72,7 @@ class Console:
 
     @contextmanager
     def step(self, title: str) -> Iterator[None]:
-        fold = f"step_{int(time.time() * 1000)}"
+        fold = f"step_{int(time.time() * 1000)}_{self._depth}"
         started = time.monotonic()
         self._fold("start", fold, title)
         self._line(f"{'  ' * self._depth}> {title}")
