@@ -168,7 +168,7 @@ def _entry(change: Change, named: bool = False) -> Entry:
     versions = [one.version for one in (change.old, change.new) if one is not None]
     what = " -> ".join(dict.fromkeys(versions))
     if len(set(versions)) > 1:
-        told = told[1:]
+        told = tuple(one for one in told[1:] if one.what != "patches")  # theirs, as a rule
     word = f"{change.kind}: " if named else ""
     if change.kind is Kind.RECIPE:
         told = ()  # said already, and nobody reads hashes

@@ -230,8 +230,9 @@ def _compare_externals(old: Node, new: Node) -> Iterator[Difference]:
         return
     before, after = _place(old), _place(new)
     if before == after:
-        before, after = "its attributes", "other attributes"
-    yield Difference(Kind.EXTERNAL, "place", before, after)
+        yield Difference(Kind.EXTERNAL, "attributes", "as before", "others")
+    else:
+        yield Difference(Kind.EXTERNAL, "place", before, after)
 
 
 def _place(node: Node) -> str:

@@ -12,11 +12,12 @@ import pytest
 from imagefactory.base.errors import ConfigurationFault
 from imagefactory.release.changelog import Format, changelog
 from imagefactory.release.diff import Kind, diff_locks
-from imagefactory.release.lock import Lock, parse_lock
+from imagefactory.release.lock import Lock, parse_lock, read_lock
 from imagefactory.release.summary import summarize
 from tests.conftest import Golden
 
-FOLDER = Path(__file__).parents[2] / "data" / "locks"
+TOP = Path(__file__).parents[3]
+FOLDER = TOP / "tests" / "data" / "locks"
 FILES = sorted([*FOLDER.glob("*.lock"), *FOLDER.glob("*.lock.gz")])
 NAMES = [path.name.removesuffix(".gz").removesuffix(".lock") for path in FILES]
 
@@ -71,6 +72,13 @@ def test_changelogs(old: str, new: str, golden: Golden) -> None:
     diff = diff_locks(load(old), load(new), (old, new))
     golden.check(f"release/diff-{old}-{new}.txt", changelog(diff) + "\n")
     golden.check(f"release/diff-{old}-{new}.md", changelog(diff, Format.MARKDOWN) + "\n")
+
+
+def test_the_changelog_of_two_releases(golden: Golden) -> None:
+    names = ("esd-24.10", "esd-25.04")
+    locks = [read_lock(TOP / "spack-envs" / name / "spack.lock") for name in names]
+    text = changelog(diff_locks(locks[0], locks[1], names), Format.MARKDOWN)
+    golden.check("release/diff-esd-24.10-esd-25.04.md", text + "\n")
 
 
 @pytest.mark.parametrize(("old", "new"), list(product(NAMES, NAMES)))
