@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -177,6 +178,12 @@ def _find_conflicts(document: dict[str, Any], folder: Path) -> Iterator[Fault]:
             f"the release is named {document['release']!r}, its folder {folder.resolve().name!r}",
             f"{path}: release",
             f"write release: {folder.resolve().name}, or rename the folder",
+        )
+    if re.match(r"v?0\.", document["spack"]["version"]):
+        yield Fault(
+            f"Spack {document['spack']['version']} is too old: it knows no repositories of recipes",
+            f"{path}: spack",
+            "pin Spack 1.0 or newer",
         )
     if not (folder / ENVIRONMENT).is_file():
         yield Fault("the environment is missing", str(folder / ENVIRONMENT), "write it, for Spack")

@@ -8,18 +8,21 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from imagefactory.base.errors import TrustRefused
+from imagefactory.base.errors import ServiceAway, TrustRefused
 from imagefactory.base.files import digest_of
 from imagefactory.base.ordinary import ordinary_cache, ordinary_folder
 from imagefactory.base.process import Runner
 from imagefactory.base.report import Silent
 from imagefactory.base.values import ImageRef
-from imagefactory.registry import pull, push, resolve
+from imagefactory.registry import RegistryLocks, pull, push, resolve
 from imagefactory.registry.manifest import MANIFEST_TYPE, digest_of_bytes
 
 if TYPE_CHECKING:
     from imagefactory.image import Apptainer
     from imagefactory.sandbox import Sandbox
+
+
+TOP = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -91,3 +94,17 @@ def test_a_blob_altered_in_the_registry_is_refused(
     with pytest.raises(TrustRefused, match="altered or damaged"):
         pull(ref, tmp_path / "got.sif", report)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["own.sif"]
+
+
+def test_locks_are_kept_by_their_key(sandbox: Sandbox, report: Silent) -> None:
+    text = (TOP / "spack-envs" / "esd-25.04" / "spack.lock").read_text()
+    locks = RegistryLocks(f"oras://{sandbox.registry}/tests/locks", report)
+    key = digest_of_bytes(text.encode())
+    locks.put(key, text)
+    locks.put(key, text)
+    assert locks.get(key) == text
+    assert locks.get(digest_of_bytes(b"another key")) is None
+    with pytest.raises(TrustRefused):  # a lock is no image
+        resolve(ImageRef.parse(f"oras://{sandbox.registry}/tests/locks:{key.hex}"), report)
+    with pytest.raises(ServiceAway):
+        RegistryLocks("oras://127.0.0.1:9/tests/locks", report).get(key)

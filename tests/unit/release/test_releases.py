@@ -54,6 +54,7 @@ def test_what_does_not_go_together(release_folder: Path) -> None:
     path = release_folder / "sources.yaml"
     document = yaml.safe_load(path.read_text())
     document["release"] = "other"
+    document["spack"]["version"] = "0.23.1"
     document["overlay"]["folder"] = "../nowhere"
     document["pins"] = [
         {"package": "nest", "evidence": "public", "source": "x"},
@@ -63,7 +64,7 @@ def test_what_does_not_go_together(release_folder: Path) -> None:
     (release_folder / "spack.yaml").unlink()
     with pytest.raises(ConfigurationFault) as caught:
         read_release(release_folder)
-    assert len(caught.value.faults) == 5
+    assert len(caught.value.faults) == 6
 
 
 def test_the_overlay_digest_is_that_of_names_and_bytes(
