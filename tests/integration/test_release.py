@@ -16,7 +16,7 @@ from imagefactory.base.errors import LockDrift, ToolFailed
 from imagefactory.base.report import Silent
 from imagefactory.release import check_lock, list_releases, lock_release
 from imagefactory.release.releases import GitPin, read_release
-from imagefactory.release.spack import PACKAGES_VARIABLES, SPACK_VARIABLES, export
+from imagefactory.release.spack import PACKAGES_VARIABLES, SPACK_VARIABLES, export, export_commit
 
 if TYPE_CHECKING:
     from imagefactory.sandbox import Sandbox
@@ -73,6 +73,34 @@ def test_a_commit_that_nobody_has(
     for words in ("IMAGEFACTORY_SPACK", "SPACK_ROOT=", "file:///nowhere", "insteadOf"):
         assert words in text
     assert [path.name for path in kept.iterdir()] == ["lock"]
+
+
+def test_a_commit_writes_nothing_through_its_links(tmp_path: Path) -> None:
+    """A tree that no working copy could have: `a` is a link out of it, and a folder as well."""
+    folder, outside = tmp_path / "repository", tmp_path / "outside"
+    outside.mkdir()
+    folder.mkdir()
+    git(folder, "init", "--quiet")
+    (folder / "target").write_text(str(outside))
+    (folder / "file").write_text("through the link\n")
+    link, file = (
+        git(folder, "hash-object", "-w", str(folder / name)) for name in ("target", "file")
+    )
+    inner = make_tree(folder, f"100644 blob {file}\tx")
+    tree = make_tree(folder, f"120000 blob {link}\ta", f"040000 tree {inner}\ta")
+    commit = git(folder, "commit-tree", tree, "-m", "odd")
+    place = tmp_path / "place"
+    with pytest.raises(ToolFailed):
+        export_commit(str(folder), commit, place, Silent())
+    assert not list(outside.iterdir())
+    assert not place.exists()
+
+
+def make_tree(folder: Path, *lines: str) -> str:
+    argv = [*GIT, "-C", str(folder), "mktree"]
+    text = "".join(f"{line}\n" for line in lines)
+    done = subprocess.run(argv, input=text, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
 
 
 def needs_spack() -> None:
