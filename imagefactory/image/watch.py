@@ -32,7 +32,7 @@ class BuildWatch:
 
     def line(self, text: str) -> None:
         """Take one line of output."""
-        if text.startswith("+ "):
+        if text.startswith("+ ") and not self.package:
             self.last_command = text[2:].strip()
             if self.last_command.startswith(_SHOWN):
                 self._report.note(self.last_command[:WIDTH])
