@@ -16,7 +16,8 @@ _INSTALLING = re.compile(
 )
 _FROM_SOURCE = re.compile(r"==> No binary for (?P<name>\S+)-[a-z0-9]{32} found: installing")
 _PHASE = re.compile(r"==> (?P<name>[\w-]+): Executing phase: '(?P<phase>\w+)'")
-_INSTALLED = re.compile(r"==> (?P<name>[\w-]+): Successfully installed")
+# What comes from a build cache is called installing only after it was installed: the view is last.
+_INSTALLED = re.compile(r"==> ([\w-]+: Successfully installed|Updating view)")
 WIDTH = 90
 
 

@@ -95,3 +95,7 @@ def test_packages_of_spack_are_counted_and_the_one_that_fails_is_named() -> None
     assert (watch.package, watch.phase) == ("nest-3.10.0", "cmake")
     watch.line("==> nest: Successfully installed nest-3.10.0-6dbgxv5wbmmkhyktvu3nfx5y7iwpqfjm")
     assert watch.package == ""
+    watch.line("==> Installing nest-3.10.0-6dbgxv5wbmmkhyktvu3nfx5y7iwpqfjm [9/9]")
+    watch.line("==> Updating view at /opt/release/view")
+    watch.line("+ /opt/build/spack gc --yes-to-all")
+    assert (watch.package, watch.last_command) == ("", "/opt/build/spack gc --yes-to-all")
