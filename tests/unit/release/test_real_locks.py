@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from functools import cache
 from itertools import product
 from pathlib import Path
 
@@ -28,6 +29,7 @@ def text_of(name: str) -> str:
     return (gzip.decompress(content) if path.suffix == ".gz" else content).decode()
 
 
+@cache
 def load(name: str) -> Lock:
     return parse_lock(text_of(name), name)
 

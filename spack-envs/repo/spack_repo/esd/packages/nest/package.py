@@ -69,7 +69,8 @@ class Nest(CMakePackage):
         depends_on("py-numpy@:1.23", when="@:3.3", type=("build", "run"))
         # NumPy 2 is younger than NEST 3.7, and so untried with it.
         depends_on("py-numpy@:1", when="@:3.7", type=("build", "run"))
-        depends_on("py-scipy", type="run")
+        # Only tests and examples of 3.10 use it: its pyproject.toml.
+        depends_on("py-scipy", when="@:3.9", type="run")
         depends_on("py-matplotlib", when="@3.10:", type="run")
         # CMake looks for it; without it NEST cannot hand a communicator over.
         depends_on("py-mpi4py", when="+mpi", type=("build", "run"))
