@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import posixpath
 import threading
 from collections.abc import Iterator
@@ -282,7 +283,7 @@ def _await_main(job: Job, around: Surroundings) -> Iterator[None]:
     for _ in _until_gone(job):
         if job.seen and job.seen.queue:
             job.queue = job.seen.queue
-        if job.seen and job.seen.state:
+        if job.seen and job.seen.state in {QUEUED, RUNNING}:
             job.status = job.seen.state
         if job.status == RUNNING:
             job.mark("main")
@@ -296,8 +297,9 @@ def _await_main(job: Job, around: Surroundings) -> Iterator[None]:
     if job.watch and job.watch.kind == PROCESS:
         job.fail(_no_exit_file(job.work.stderr if job.work else "stderr"))
         return
-    details = around.login.details(job.batch_id or "")
-    job.note(f"Detailed job information from batch system: {details}")
+    with contextlib.suppress(FactoryError):  # Slurm may have forgotten it
+        details = around.login.details(job.batch_id or "")
+        job.note(f"Detailed job information from batch system: {details}")
     job.fail(NOT_NORMAL)
 
 
