@@ -53,7 +53,8 @@ class FakeLogin:
 
     It is called when the step starts, and may write files into `folder`, the job's folder.
     `started` lists (step, command) in order, `batch_jobs` the ids that "Slurm" gave out,
-    `cancelled` what was aborted.
+    `cancelled` what was aborted. With `refuses` "Slurm" takes no job and says that; files whose
+    names are in `unreadable` may not be read.
     """
 
     root: Path
@@ -64,6 +65,7 @@ class FakeLogin:
     batch_jobs: list[str] = field(default_factory=list)
     cancelled: list[str] = field(default_factory=list)
     refuses: str = ""
+    unreadable: set[str] = field(default_factory=set)
     _processes: dict[str, _Process] = field(default_factory=dict)
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(11))
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -129,6 +131,8 @@ class FakeLogin:
         return {item.name: self._facts(item) for item in sorted(Path(path).iterdir())}
 
     def read(self, path: str, first: int, count: int) -> Iterator[bytes]:
+        if Path(path).name in self.unreadable:
+            raise ToolFailed("Permission denied", where=path)
         content = Path(path).read_bytes()[first : first + count]
         half = max(len(content) // 2, 1)
         yield from (content[start : start + half] for start in range(0, len(content), half))

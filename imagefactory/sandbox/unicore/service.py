@@ -35,6 +35,7 @@ from imagefactory.sandbox.unicore.faults import FaultKind, FaultPlan, PlannedFau
 from imagefactory.sandbox.unicore.jobs import Job, Owner
 from imagefactory.sandbox.unicore.storages import ERROR_BODY, Storage
 from imagefactory.sandbox.unicore.wire import (
+    CONTROL,
     JSON,
     OCTETS,
     Reply,
@@ -46,7 +47,6 @@ from imagefactory.sandbox.unicore.wire import (
     text_reply,
 )
 
-CONTROL = "/control"
 REGISTRY = "registry"
 SESSION = "x-unicore-securitysession"
 SESSION_LIFETIME = "x-unicore-securitysession-lifetime"
@@ -75,7 +75,8 @@ _SHAPES = (
 class Service:
     """All sites behind one address. `handle` may be called from many threads.
 
-    With `looks_by_request` every GET of a job or of the list of jobs is one look at all jobs.
+    With `looks_by_request` every GET of a job or of the list of jobs is followed by one look at
+    all jobs.
     """
 
     base: str
@@ -215,6 +216,12 @@ class SiteService:
 
     def answer(self, request: Request, parts: tuple[str, ...]) -> Reply:
         """Answer for rest/core and what is below it."""
+        reply = self._answer(request, parts)
+        if self.service.looks_by_request and request.method == "GET" and parts[:1] == ("jobs",):
+            self.engine.turn()  # time passes between two questions
+        return reply
+
+    def _answer(self, request: Request, parts: tuple[str, ...]) -> Reply:
         if not parts:
             return json_reply(core_document(self.face, self.caller))
         if parts[0] == "jobs":
@@ -250,8 +257,6 @@ class SiteService:
     def _jobs(self, request: Request, parts: tuple[str, ...]) -> Reply:
         if not parts:
             return self._submit(request) if request.method == "POST" else self._list_jobs(request)
-        if request.method == "GET" and len(parts) == 1 and self.service.looks_by_request:
-            self.engine.turn()
         job = self.engine.find(parts[0])
         if job is None:
             return empty_reply(404)
@@ -274,8 +279,6 @@ class SiteService:
         return answer() if answer else empty_reply(404)
 
     def _list_jobs(self, request: Request) -> Reply:
-        if self.service.looks_by_request:
-            self.engine.turn()
         wanted = {tag for tag in request.query.get("tags", "").split(",") if tag}
         jobs = [job.id for job in self._own_jobs() if wanted <= set(job.tags)]
         return self._list(request, "jobs", jobs)

@@ -131,7 +131,7 @@ def start_unicore(
     """A UNICORE double for the sites in `logins`, until the block ends.
 
     Certificates are written into `folder`. `looks` is the pause in seconds between two looks at
-    the jobs; None: one look at each GET of a job, no clock. `grace`: how many looks an exit code
+    the jobs; None: one look after each GET of a job, no clock. `grace`: how many looks an exit code
     that is missing is waited for. Without `listen` there is no socket, see `Unicore.transport`.
     """
     report = report or Silent()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+CONTROL = "/control"  # where faults are set and counted; no part of UNICORE
 JSON = "application/json"
 OCTETS = "application/octet-stream"
 
