@@ -94,11 +94,10 @@ def read_work(document: Mapping[str, Any]) -> Work:
     resources = _read_resources(document.get("Resources"))
     if document.get("Project") is not None:
         resources["Project"] = str(document["Project"])
-    executable = _text(document, "Executable")
     return Work(
         name=str(document.get("Name") or document.get("ApplicationName") or "UNICORE_Job"),
         kind=JOB_TYPES[kind],
-        executable=_application(document) if executable is None else executable,
+        executable=_executable(document),
         arguments=_arguments(document.get("Arguments")),
         environment=_environment(document),
         ignore_exit_code=_truth(document, "IgnoreNonZeroExitCode", False),
@@ -176,10 +175,10 @@ def _measured(name: str, text: str, units: Mapping[str, int]) -> str:
     return str(int(float(number) * factors[0]))
 
 
-def _application(document: Mapping[str, Any]) -> str | None:
+def _executable(document: Mapping[str, Any]) -> str | None:
     name = document.get("ApplicationName")
     if name is None:
-        return None
+        return _text(document, "Executable")
     for (known, version), executable in APPLICATIONS.items():
         if name == known and document.get("ApplicationVersion", version) == version:
             return executable

@@ -255,7 +255,7 @@ def _submit(job: Job, work: Work, around: Surroundings) -> None:
         raise Unfit(problem) from None
     _note_submission(job, message, f"BSSID={number}", login)
     job.batch_id = number
-    job.queue = "NONE" if work.kind == "RAW" else granted["Queue"]
+    job.queue = None if work.kind == "RAW" else granted["Queue"]  # RAW: Slurm will say
     job.begin(Watch(job.id, BATCH, number, "", f"{job.folder}{EXIT_FILE}"))
 
 
