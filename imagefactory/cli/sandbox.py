@@ -54,7 +54,7 @@ def token(session: Session, user: str, lifetime: int | None) -> None:
     login; a lifetime below zero gives a token that has expired.
 
     \b
-    Example: IMAGEFACTORY_TOKEN=$(imagefactory sandbox token --lifetime 600)
+    Example: imagefactory sandbox token --lifetime 600
     """
     from imagefactory import sandbox as room
 
