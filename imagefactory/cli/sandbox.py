@@ -1,4 +1,4 @@
-"""imagefactory sandbox up, status, token, fault, down."""
+"""imagefactory sandbox up, status, token, approve, fault, down."""
 
 from __future__ import annotations
 
@@ -60,6 +60,22 @@ def token(session: Session, user: str, lifetime: int | None) -> None:
 
     issued = room.issue_token(room.require_unicore(), user, lifetime).reveal()
     session.show({"token": issued}, issued)
+
+
+@sandbox.command()
+@click.argument("code")
+@click.option("--deny", is_flag=True, help="Say no instead.")
+@verb()
+def approve(session: Session, code: str, deny: bool) -> None:
+    """Approve the CODE that a device flow with the loopback issuer shows.
+
+    \b
+    Example: imagefactory sandbox approve BCDF-GHJK
+    """
+    from imagefactory import sandbox as room
+
+    room.decide_device(room.require_unicore(), code, deny)
+    session.show({"code": code, "approved": not deny}, "denied" if deny else "approved")
 
 
 @sandbox.command()

@@ -9,6 +9,7 @@ from imagefactory.sandbox.state import Sandbox, load_sandbox
 from imagefactory.sandbox.status import status
 from imagefactory.sandbox.unicore.background import (
     UnicoreAddress,
+    decide_device,
     issue_token,
     load_unicore,
     plan_faults,
@@ -22,6 +23,7 @@ __all__ = [
     "PlannedFault",
     "Sandbox",
     "UnicoreAddress",
+    "decide_device",
     "demo",
     "down",
     "issue_token",

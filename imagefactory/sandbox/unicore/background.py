@@ -200,6 +200,12 @@ def issue_token(
     return Secret(_ask(address, "POST", f"{address.base}{CONTROL}/token", body).text)
 
 
+def decide_device(address: UnicoreAddress, code: str, deny: bool = False) -> None:
+    """Approve or deny a device code; raises UsageFault if there is none of that name."""
+    body = {"user_code": code, "deny": deny}
+    _ask(address, "POST", f"{address.base}{CONTROL}/device", body)
+
+
 def require_unicore() -> UnicoreAddress:
     """The double of the sandbox; raises UsageFault if it does not run."""
     found = load_unicore()

@@ -41,9 +41,13 @@ class Engine:
         self._lock = threading.RLock()
         self._turning = threading.Lock()
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="unicore")
+        self._woken = threading.Event()
+        self._ended = False
 
     def close(self) -> None:
-        """Stop the workers; what runs at the site goes on."""
+        """Stop turning and the workers; what runs at the site goes on."""
+        self._ended = True
+        self._woken.set()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def add(self, document: dict[str, Any], owner: Owner) -> Job:
@@ -59,7 +63,13 @@ class Engine:
         with self._lock:
             self._jobs[key] = job
             self._lives[key] = live(job, self.around)
+        self._woken.set()
         return job
+
+    def start(self, job: Job) -> None:
+        """All files are uploaded: the job may go on."""
+        job.started = True
+        self._woken.set()
 
     def find(self, key: str) -> Job | None:
         """The job of that name."""
@@ -76,6 +86,7 @@ class Engine:
         if not job.is_final and not self._drawn(job, FaultKind.ABORT_LOST):
             job.note("Got 'abort' request.")
             job.abort_asked = True
+            self._woken.set()
 
     def restart(self, job: Job) -> None:
         """Begin a finished job anew; one that is not finished is left alone."""
@@ -83,6 +94,7 @@ class Engine:
             if job.is_final and job.id in self._jobs:
                 self._lives[job.id] = live_again(job, self.around)
                 job.status, job.abort_asked = "QUEUED", False
+                self._woken.set()
 
     def remove(self, job: Job) -> None:
         """Forget a job; what runs of it is stopped, its folder is removed."""
@@ -94,6 +106,19 @@ class Engine:
                 self._quietly(job, lambda: kill(job, self.around.login))
             job.fail("destroyed")
         self._quietly(job, lambda: self.around.login.remove(job.folder))
+
+    def run(self, pause: float) -> None:
+        """Turn until `close`: every `pause` seconds, up to four times that when all is still."""
+        wait = pause
+        while not self._ended:
+            self._woken.wait(wait)
+            self._woken.clear()
+            before = self._changes()
+            self.turn(parallel=True)
+            wait = pause if self._changes() != before else min(wait * 1.2, 4 * pause)
+
+    def _changes(self) -> list[tuple[str, int]]:
+        return [(job.status, len(job.log)) for job in self.jobs()]
 
     def turn(self, parallel: bool = False) -> None:
         """Look once at all that runs, and let every job go on as far as it can."""
@@ -126,10 +151,14 @@ class Engine:
             life = self._lives.get(job.id)
             if life is None:
                 return
-            if job.abort_asked:
-                abort(job, self.around.login)
-            else:
-                next(life, None)
+            try:
+                if job.abort_asked:
+                    abort(job, self.around.login)
+                else:
+                    next(life, None)
+            except Exception as err:  # a defect of ours in one job must not stop the others
+                job.fail(f"Processing failed: {err!r}")
+                self._report.warn(f"job {job.id}: {err!r}")
             if job.is_final:
                 self._lives.pop(job.id, None)
 

@@ -1,7 +1,8 @@
-"""A loopback OIDC issuer: discovery, keys, device flow, refresh. It asks for no password.
+"""A loopback OIDC issuer: discovery, keys, device flow, refresh.
 
 It is shaped like Keycloak, which EBRAINS uses: the same paths below the realm, the same error
-words (RFC 6749 5.2, RFC 8628 3.5).
+words (RFC 6749 5.2, RFC 8628 3.5). It knows no passwords. A device code is approved by whoever
+holds the double's control secret and not on its page, which other users of the machine can open.
 """
 
 from __future__ import annotations
@@ -25,9 +26,7 @@ POLL_SECONDS = 1
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 _LETTERS = "BCDFGHJKLMNPQRSTVWXZ"  # RFC 8628 6.1: no vowels, nothing that looks like another
 _PAGE = """<!doctype html><title>imagefactory sandbox</title><h1>A loopback issuer</h1>
-<p>Code {code}: <form method="post"><input type="hidden" name="user_code" value="{code}">
-<button name="decision" value="approve">approve</button>
-<button name="decision" value="deny">deny</button></form>"""
+<p>To approve, type: <code>imagefactory sandbox approve {code}</code>"""
 
 
 @dataclass
@@ -118,13 +117,12 @@ class Issuer:
             ("POST", f"{OPENID}/auth/device"): self._device,
             ("POST", f"{OPENID}/token"): self._token,
             ("GET", "/device"): lambda asked: _page(asked.query.get("user_code", "")),
-            ("POST", "/device"): self._decide,
         }
         answer = answers.get((request.method, rest))
         return answer(request) if answer else empty_reply(404)
 
     def approve(self, user_code: str, user: str | None = None) -> bool:
-        """What a person does in the browser; False if there is no such code."""
+        """What a person does in a browser elsewhere; False if there is no such code."""
         return self._settle(user_code, user or self.default_user)
 
     def deny(self, user_code: str) -> bool:
@@ -183,13 +181,6 @@ class Issuer:
                 "interval": POLL_SECONDS,
             }
         )
-
-    def _decide(self, request: Request) -> Reply:
-        form = request.form()
-        approve = form.get("decision", "approve") == "approve"
-        code = form.get("user_code", "")
-        known = self.approve(code, form.get("user")) if approve else self.deny(code)
-        return text_reply("done" if known else "unknown code", "text/plain", 200 if known else 404)
 
     def _token(self, request: Request) -> Reply:
         form = request.form()

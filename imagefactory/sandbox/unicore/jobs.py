@@ -46,10 +46,9 @@ NOT_NORMAL = (
 
 @dataclass(frozen=True)
 class Owner:
-    """Whose job it is: the distinguished name with blanks after its commas, and the login."""
+    """Whose job it is: the distinguished name, with blanks after its commas."""
 
     dn: str
-    uid: str
 
     @property
     def short_dn(self) -> str:

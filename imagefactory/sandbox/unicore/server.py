@@ -15,7 +15,7 @@ from typing import Any
 
 from imagefactory.base.report import Report
 from imagefactory.sandbox.unicore.certificates import Certificates
-from imagefactory.sandbox.unicore.wire import Reply, Request
+from imagefactory.sandbox.unicore.wire import Reply, Request, error_reply
 
 LOOPBACK = "127.0.0.1"
 IDLE_SECONDS = 60
@@ -78,7 +78,11 @@ class _Handler(BaseHTTPRequestHandler):
         except (ValueError, OSError):
             self.close_connection = True
             return
-        reply = self.server.handle(self._request(body))
+        try:
+            reply = self.server.handle(self._request(body))
+        except Exception as err:  # a defect of ours is told, and is one request's
+            self.server.report.warn(f"{self.command}: {err!r}")
+            reply = error_reply(500, f"Error: {err!r}")
         if reply.wait:
             time.sleep(reply.wait)
         if reply.hang_up:

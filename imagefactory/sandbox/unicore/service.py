@@ -181,6 +181,8 @@ class Service:
             return json_reply(dict(self.requests))
         if request.path == f"{CONTROL}/token" and request.method == "POST":
             return self._issue(request)
+        if request.path == f"{CONTROL}/device" and request.method == "POST":
+            return self._decide(request)
         if request.path != f"{CONTROL}/faults":
             return empty_reply(404)
         if request.method == "PUT":
@@ -196,6 +198,12 @@ class Service:
         asked = request.document()
         user = str(asked.get("user", self.issuer.default_user))
         return text_reply(self.issuer.token(user, asked.get("lifetime")), "text/plain")
+
+    def _decide(self, request: Request) -> Reply:
+        asked = request.document()
+        code = str(asked.get("user_code", ""))
+        known = self.issuer.deny(code) if asked.get("deny") else self.issuer.approve(code)
+        return json_reply({}) if known else error_reply(400, f"there is no device code {code!r}")
 
 
 @dataclass(frozen=True)
@@ -293,14 +301,14 @@ class SiteService:
         if not isinstance(document, dict):
             problem = "A JSONObject text must begin with '{' at 1 [character 2 line 1]"
             return error_reply(500, f"Could not submit job: org.json.JSONException: {problem}")
-        job = self.engine.add(document, Owner(self.caller.dn, self.caller.uid))
+        job = self.engine.add(document, Owner(self.caller.dn))
         tags = document.get("Tags", document.get("tags"))
         job.tags = [str(tag) for tag in tags] if isinstance(tags, list) else []
         return Reply(201, {"location": f"{self.face.core}/jobs/{job.id}"})
 
     def _act(self, job: Job, action: str) -> Reply:
         if action == "start":
-            job.started = True
+            self.engine.start(job)
         elif action == "abort":
             self.engine.ask_abort(job)
         elif action == "restart":

@@ -131,8 +131,9 @@ def start_unicore(
     """A UNICORE double for the sites in `logins`, until the block ends.
 
     Certificates are written into `folder`. `looks` is the pause in seconds between two looks at
-    the jobs; None: one look after each GET of a job, no clock. `grace`: how many looks an exit code
-    that is missing is waited for. Without `listen` there is no socket, see `Unicore.transport`.
+    the jobs (up to four times that when all is still); None: one look after each GET of a job, no
+    clock. `grace`: how many looks a missing exit code is waited for. Without `listen` there is no
+    socket, see `Unicore.transport`.
     """
     report = report or Silent()
     certificates = make_certificates(folder)
@@ -147,23 +148,16 @@ def start_unicore(
     service = Service(
         base, engines, issuer, faults, certificates.server_text, secret, looks is None
     )
-    ended = threading.Event()
     if looks is not None:
         for engine in engines.values():
-            threading.Thread(target=_look, args=(engine, looks, ended), daemon=True).start()
+            threading.Thread(target=engine.run, args=(looks,), daemon=True).start()
     if server:
         server.handle = service.handle
         server.start()
     try:
         yield Unicore(service, certificates.authority, issuer, faults)
     finally:
-        ended.set()
         if server:
             server.close()
         for engine in engines.values():
             engine.close()
-
-
-def _look(engine: Engine, pause: float, ended: threading.Event) -> None:
-    while not ended.wait(pause):
-        engine.turn(parallel=True)

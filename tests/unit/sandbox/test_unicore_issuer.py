@@ -85,14 +85,17 @@ def test_the_device_flow(flow: Flow) -> None:
     assert flow.poll(given["device_code"])[1]["error"] == "invalid_grant"
 
 
-def test_the_page_approves_as_a_browser_does(flow: Flow) -> None:
+def test_the_page_says_how_to_approve_and_does_not_do_it(flow: Flow) -> None:
     _, given = flow.post("/auth/device")
-    form = urlencode({"user_code": given["user_code"], "user": "colleague"}).encode()
-    assert flow.issuer.handle(Request("POST", f"{PATH}/device", body=form)).status == 200
+    code = given["user_code"]
+    page = flow.issuer.handle(Request("GET", f"{PATH}/device", {"user_code": code}))
+    assert f"imagefactory sandbox approve {code}".encode() in b"".join(page.body)
+    form = f"user_code={code}&decision=approve".encode()
+    assert flow.issuer.handle(Request("POST", f"{PATH}/device", body=form)).status == 404
+    assert not flow.issuer.approve("AAAA-BBBB")
+    assert flow.issuer.approve(code, "colleague")
     _, found = flow.poll(given["device_code"])
     assert flow.issuer.user_of(found["access_token"]) == "colleague"
-    wrong = Request("POST", f"{PATH}/device", body=b"user_code=AAAA-BBBB")
-    assert flow.issuer.handle(wrong).status == 404
 
 
 def test_the_page_shows_no_code_as_html(flow: Flow) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ from imagefactory.sandbox.unicore.faults import FaultPlan
 from imagefactory.sandbox.unicore.jobs import Job, Owner, Surroundings, inside
 from imagefactory.sandbox.unicore.start import PARTITION
 
-OWNER = Owner("UID=scientist@sandbox.test", "scientist")
+OWNER = Owner("UID=scientist@sandbox.test")
 
 
 @dataclass
@@ -140,7 +141,7 @@ def test_uploads_are_waited_for(house: House) -> None:
     job = house.add(Executable="date", haveClientStageIn="true")
     house.turn(10)
     assert (job.status, house.steps()) == ("READY", [])
-    job.started = True
+    house.engine.start(job)
     house.turn(10)
     assert job.status == "SUCCESSFUL"
 
@@ -235,6 +236,40 @@ def test_a_site_that_is_away_for_a_while_costs_no_job(
     assert "the site cannot be reached" in house.report.warnings[0]
     house.turn(10)
     assert job.status == "SUCCESSFUL"
+
+
+def test_a_defect_in_one_job_stops_no_other(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = house.add(Executable="bad"), house.add(Executable="good")
+    submit = house.login.submit
+
+    def broken(message: str, folder: str) -> str:
+        if folder == first.folder:
+            raise ValueError("a defect")
+        return submit(message, folder)
+
+    monkeypatch.setattr(house.login, "submit", broken)
+    house.turn(10)
+    assert "a defect" in first.message
+    assert "a defect" in house.report.warnings[0]
+    assert second.status == "SUCCESSFUL"
+
+
+def test_the_engine_turns_by_itself_until_it_is_closed(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    ended = threading.Event()
+
+    def behave(_step: str, _command: str, _folder: Path) -> Outcome:
+        ended.set()
+        return Outcome()
+
+    house.login.behaviour = behave
+    thread = threading.Thread(target=house.engine.run, args=(0.01,))
+    thread.start()
+    house.add(Executable="date")
+    assert ended.wait(30)
+    house.engine.close()
+    thread.join(30)
+    assert not thread.is_alive()
 
 
 def test_what_slurm_refuses_fails_the_job(house: House) -> None:

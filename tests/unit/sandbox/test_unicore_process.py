@@ -129,6 +129,25 @@ def test_the_control_endpoint_is_closed_to_others(address: UnicoreAddress) -> No
         background.issue_token(stranger)
 
 
+def test_a_device_code_is_approved_with_the_secret(
+    address: UnicoreAddress, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import httpx
+
+    with httpx.Client(transport=httpx.HTTPTransport()) as client:
+        openid = f"{address.issuer}/protocol/openid-connect"
+        given = client.post(f"{openid}/auth/device", data={"client_id": address.client_id}).json()
+        assert call("sandbox", "approve", "AAAA-BBBB") == 2
+        assert "there is no device code" in capsys.readouterr().err
+        assert call("sandbox", "approve", given["user_code"]) == 0
+        form = {
+            "client_id": address.client_id,
+            "grant_type": "urn:ietf:params:oauth:grant-type:device_code",
+            "device_code": given["device_code"],
+        }
+        assert client.post(f"{openid}/token", data=form).status_code == 200
+
+
 def call(*arguments: str) -> int:
     try:
         main(arguments)
