@@ -139,25 +139,37 @@ def start_unicore(
     certificates = make_certificates(folder)
     server = Server(certificates, report, port) if listen else None
     base = server.base if server else ADDRESS_WITHOUT_SOCKET
-    faults, issuer = FaultPlan(), Issuer(base)
+    faults = FaultPlan()
     engines = {
         name: Engine(Surroundings(login, PARTITION, faults, grace), report)
         for name, login in logins.items()
     }
-    secret = Secret(secrets.token_urlsafe(32))
     service = Service(
-        base, engines, issuer, faults, certificates.server_text, secret, looks is None
+        base=base,
+        engines=engines,
+        issuer=Issuer(base),
+        faults=faults,
+        certificate=certificates.server_text,
+        control=Secret(secrets.token_urlsafe(32)),
+        looks_by_request=looks is None,
     )
+    with _running(service, server, looks):
+        yield Unicore(service, certificates.authority, service.issuer, faults)
+
+
+@contextmanager
+def _running(service: Service, server: Server | None, looks: float | None) -> Iterator[None]:
+    engines = list(service.engines.values())
     if looks is not None:
-        for engine in engines.values():
+        for engine in engines:
             threading.Thread(target=engine.run, args=(looks,), daemon=True).start()
     if server:
         server.handle = service.handle
         server.start()
     try:
-        yield Unicore(service, certificates.authority, issuer, faults)
+        yield
     finally:
         if server:
             server.close()
-        for engine in engines.values():
+        for engine in engines:
             engine.close()
