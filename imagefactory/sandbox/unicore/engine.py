@@ -117,8 +117,8 @@ class Engine:
             self.turn(parallel=True)
             wait = pause if self._changes() != before else min(wait * 1.2, 4 * pause)
 
-    def _changes(self) -> list[tuple[str, int]]:
-        return [(job.status, len(job.log)) for job in self.jobs()]
+    def _changes(self) -> list[tuple[str, int, int]]:
+        return [(job.status, len(job.log), job.waited) for job in self.jobs()]
 
     def turn(self, parallel: bool = False) -> None:
         """Look once at all that runs, and let every job go on as far as it can."""

@@ -159,6 +159,7 @@ class FakeLogin:
     def _main(self, message: str, folder: str, queue: str | None) -> str:
         for name in (parameter(message, "STDOUT"), parameter(message, "STDERR")):
             (Path(folder) / str(name)).touch()
+        (Path(folder) / f"UNICORE_Job_{len(self.started):06}").write_text(message)
         last = message.split(f"rm -f ${{UC_OUTPUT_DIRECTORY}}/{EXIT_FILE}\n")[-1]
         command = last.split("\n\necho $? >")[0]
         return self._begin("main", command, Path(folder), Path(folder) / EXIT_FILE, queue)

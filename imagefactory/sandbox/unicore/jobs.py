@@ -77,6 +77,7 @@ class Job:
     abort_asked: bool = False
     watch: Watch | None = None
     seen: Seen | None = None
+    waited: int = 0  # looks for an exit code that was not there
     times: dict[str, datetime] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
@@ -292,6 +293,7 @@ def _await_main(job: Job, around: Surroundings) -> Iterator[None]:
         if not lost and job.seen and job.seen.exit_code is not None:
             job.exit_code = job.seen.exit_code
             return
+        job.waited += 1
         yield
     if job.watch and job.watch.kind == PROCESS:
         job.fail(_no_exit_file(job.work.stderr if job.work else "stderr"))
@@ -352,6 +354,7 @@ def _await_command(
         result.pid = job.seen.pid if job.seen else None
         if result.pid is not None:
             break
+        job.waited += 1
     else:
         file = job.watch.pid_file if job.watch else folder
         result.problem = f"Processing failed: Could not read PID file <{file}> on <{HOST}>"
@@ -362,6 +365,7 @@ def _await_command(
         if job.seen and job.seen.exit_code is not None:
             result.exit_code = job.seen.exit_code
             return
+        job.waited += 1
         yield
     result.problem = _no_exit_file("stderr")
 
