@@ -114,7 +114,7 @@ def test_a_user_without_a_login_is_anonymous(unicore: Unicore) -> None:
 
 def test_an_ended_session_is_taken_up_again(unicore: Unicore, site: Client) -> None:
     assert site.get_jobs() == []
-    unicore.service.end_sessions()
+    unicore.service.sessions.end()
     assert site.get_jobs() == []
     before = unicore.requests["GET jobs"]
     assert before == 3  # one of them got the 432

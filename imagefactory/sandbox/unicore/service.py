@@ -9,7 +9,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from imagefactory.base.errors import FactoryError
@@ -33,6 +33,7 @@ from imagefactory.sandbox.unicore.core import (
 from imagefactory.sandbox.unicore.engine import Engine
 from imagefactory.sandbox.unicore.faults import FaultKind, FaultPlan, PlannedFault, read_faults
 from imagefactory.sandbox.unicore.jobs import Job, Owner
+from imagefactory.sandbox.unicore.sessions import SECONDS, Sessions
 from imagefactory.sandbox.unicore.storages import ERROR_BODY, Storage
 from imagefactory.sandbox.unicore.wire import (
     CONTROL,
@@ -50,7 +51,6 @@ from imagefactory.sandbox.unicore.wire import (
 REGISTRY = "registry"
 SESSION = "x-unicore-securitysession"
 SESSION_LIFETIME = "x-unicore-securitysession-lifetime"
-SESSION_SECONDS = 28800
 USERS = ("scientist", "colleague")  # who has a login; any other valid token is anonymous
 ERROR_PAGE = "<html><body><h1>Bad gateway</h1><p>The server is being maintained.</p></body></html>"
 _BEFORE = (
@@ -88,7 +88,7 @@ class Service:
     looks_by_request: bool = False
     requests: Counter[str] = field(default_factory=Counter)
     since: datetime = field(default_factory=now)
-    _sessions: dict[str, tuple[Caller, datetime]] = field(default_factory=dict, repr=False)
+    sessions: Sessions = field(default_factory=Sessions, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def face(self, name: str) -> SiteFace:
@@ -140,19 +140,17 @@ class Service:
         the token that comes with it is not looked at."""
         known = request.headers.get(SESSION)
         if known is not None:
-            with self._lock:
-                caller, expires = self._sessions.get(known, (ANONYMOUS, now()))
-            if expires <= now():
-                return {}, empty_reply(432)
-            return session_headers(known), caller
+            caller = self.sessions.find(known)
+            return ({}, empty_reply(432)) if caller is None else (session_headers(known), caller)
         credentials = request.headers.get("authorization", "")
         if not credentials:
-            return self._new_session(ANONYMOUS)
+            return session_headers(self.sessions.begin(ANONYMOUS)), ANONYMOUS
         kind, _, token = credentials.partition(" ")
         user = self.issuer.user_of(token) if kind == "Bearer" else None
         if user is None:
             return {}, empty_reply(403)
-        return self._new_session(self._caller(user))
+        caller = self._caller(user)
+        return session_headers(self.sessions.begin(caller)), caller
 
     def _caller(self, user: str) -> Caller:
         dn = f"UID={user}@sandbox.test"
@@ -160,17 +158,6 @@ class Service:
             return Caller(dn, "anonymous", method="OAUTH")
         login = next(iter(self.engines.values())).around.login
         return Caller(dn, "user", login.user, login.group, "OAUTH")
-
-    def _new_session(self, caller: Caller) -> tuple[dict[str, str], Caller]:
-        key = secrets.token_hex(16)
-        with self._lock:
-            self._sessions[key] = (caller, now() + timedelta(seconds=SESSION_SECONDS))
-        return session_headers(key), caller
-
-    def end_sessions(self) -> None:
-        """Forget all sessions, as a restarted server does: the next call with one gets a 432."""
-        with self._lock:
-            self._sessions.clear()
 
     def _control(self, request: Request) -> Reply:
         """Faults of a double in another process; only who can read the secret may set them."""
@@ -374,7 +361,7 @@ def shape(request: Request) -> str:
 
 def session_headers(key: str) -> dict[str, str]:
     """The two headers of a security session; its lifetime is in milliseconds."""
-    return {SESSION: key, SESSION_LIFETIME: str(SESSION_SECONDS * 1000)}
+    return {SESSION: key, SESSION_LIFETIME: str(SECONDS * 1000)}
 
 
 def failure(fault: PlannedFault) -> Reply:
