@@ -4,11 +4,12 @@ one MPI world finished and gave their spikes."""
 from imagefactory.run.execute import execute, resume
 from imagefactory.run.plan import RunPlan, plan_run
 from imagefactory.run.record import RunRecord, list_records, read_record, runs_folder
-from imagefactory.run.shell import open_shell
+from imagefactory.run.shell import SiteShell, open_shell
 
 __all__ = [
     "RunPlan",
     "RunRecord",
+    "SiteShell",
     "execute",
     "list_records",
     "open_shell",
