@@ -17,11 +17,12 @@ VERBS = {
     "image": ("image", "Define, build, test and inspect images."),
     "push": ("registry", "Push a SIF to an OCI registry."),
     "pull": ("registry", "Pull a SIF from an OCI registry, checked by digest."),
-    "sandbox": ("sandbox", "Two real Slurm sites and a registry on this machine."),
+    "sandbox": ("sandbox", "Two Slurm sites, a registry and a UNICORE double on this machine."),
     "sites": ("sites", "The sites that a tag can be run at."),
     "models": ("models", "The networks that can be run, with their parameters."),
     "run": ("run", "Run a model from an image at a site."),
     "runs": ("run", "The runs so far."),
+    "job": ("job", "A run as a UNICORE job description."),
     "compare": ("compare", "Say whether two runs computed the same."),
     "demo": ("demo", "One image from recipe to cross-site verdict."),
 }
