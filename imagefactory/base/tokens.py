@@ -39,6 +39,10 @@ _HOW = (
 )
 
 
+class TokenRefused(TrustRefused):
+    """A token that has ended, or that the server does not take: with a newer one it goes on."""
+
+
 @dataclass(frozen=True)
 class Token:
     """A token and when it ends, in seconds since 1970; None where it does not say."""
@@ -72,7 +76,7 @@ class TokenSource:
         if self._token is None or _ends(self._token, now, EARLY_SECONDS):
             self._token = self._fetch()
             if _ends(self._token, now, 0):
-                raise TrustRefused(
+                raise TokenRefused(
                     f"the token has ended {_ago(self._token, now)} ago",
                     where=self._token.source,
                     fix="get a new one there, then go on: imagefactory runs resume RUN",

@@ -13,7 +13,8 @@ from imagefactory.base.files import write_text
 from imagefactory.base.report import Report
 from imagefactory.run import slurm
 from imagefactory.run.collecting import collect
-from imagefactory.run.job import parcel_of
+from imagefactory.run.description import Mode
+from imagefactory.run.job import Via, parcel_of
 from imagefactory.run.keeping import (
     failures_kept,
     keep_failure,
@@ -24,11 +25,12 @@ from imagefactory.run.keeping import (
 from imagefactory.run.outcome import Ending
 from imagefactory.run.parcel import LIMIT_BYTES, pack, unpack
 from imagefactory.run.plan import RunPlan
-from imagefactory.run.record import RunRecord, read_record, write_record
+from imagefactory.run.record import RunRecord, write_record
+from imagefactory.run.remote import finish_run, open_link, submit_run
 from imagefactory.run.shell import SiteShell, open_shell
 from imagefactory.run.staging import Staged, stage, store_file
 from imagefactory.run.states import JobState
-from imagefactory.site import Site, load_site
+from imagefactory.site import Site
 
 # Without Slurm job.sh is run in place; its streams go where sbatch puts them.
 RUN_HERE = 'cd "$1" && mkdir -p output && exec sh job.sh >output/job.log 2>&1 </dev/null'
@@ -44,11 +46,20 @@ class Tools:
     sleep: Callable[[float], None] = time.sleep
 
 
-def execute(plan: RunPlan, report: Report) -> RunRecord:
+def execute(
+    plan: RunPlan, report: Report, mode: Mode = Mode.BATCH, *, detach: bool = False
+) -> RunRecord:
     """Do the run; returns the record of a finished one.
 
-    Any other end raises a FactoryError, after the record of the failed run was written.
+    Any other end raises a FactoryError, after the record of the failed run was written. `mode` is
+    for runs through UNICORE, and so is `detach`: then the record of the started run is returned.
     """
+    if plan.via is Via.UNICORE:
+        link = open_link(plan.site, report)
+        record = submit_run(plan, mode, link, report)
+        return record if detach else finish_run(record, link, report)
+    if detach:
+        raise UsageFault("a run through a shell cannot be detached", fix="--via unicore")
     with open_shell(plan.site.access, report) as shell:
         return execute_with(plan, Tools(shell), report)
 
@@ -69,30 +80,16 @@ def execute_with(plan: RunPlan, tools: Tools, report: Report) -> RunRecord:
         if plan.site.scheduler.kind == "none":
             with report.step(f"run on {plan.site.name}"), timed(record, "run_s"):
                 ending = _run_here(plan, tools.shell)
-            return collect(record, plan.site, ending, _fetching(record, tools.shell), report)
+            return collect(record, plan.site, ending, fetching(record, tools.shell), report)
         record = replace(
             record, state=JobState.SUBMITTED,
             job=record.job | {"id": slurm.submit(tools.shell, plan.folder)},
         )  # fmt: skip
         write_record(record)  # at once: a client that is killed now can be resumed
-    return _follow(record, plan.site, tools, report)
+    return follow(record, plan.site, tools, report)
 
 
-def resume(run: str, report: Report) -> RunRecord:
-    """Go on with a run whose job was submitted, but whose client ended before the job did."""
-    record = read_record(run)
-    if JobState(record.state).is_final or not record.job.get("id"):
-        raise UsageFault(
-            f"the run is {record.state}: there is nothing to wait for",
-            where=record.id,
-            fix="imagefactory runs",
-        )
-    site = load_site(record.site)
-    with open_shell(site.access, report) as shell:
-        return _follow(record, site, Tools(shell), report)
-
-
-def _follow(record: RunRecord, site: Site, tools: Tools, report: Report) -> RunRecord:
+def follow(record: RunRecord, site: Site, tools: Tools, report: Report) -> RunRecord:
     job, folder = str(record.job["id"]), str(record.job["folder"])
     kept = {"record": record}
 
@@ -112,7 +109,7 @@ def _follow(record: RunRecord, site: Site, tools: Tools, report: Report) -> RunR
         report.warn(f"job {job} goes on without us; later: imagefactory runs {record.id} --resume")
         raise
     with failures_kept(record):
-        return collect(record, site, ending, _fetching(record, tools.shell), report)
+        return collect(record, site, ending, fetching(record, tools.shell), report)
 
 
 def _stage(plan: RunPlan, tools: Tools, report: Report) -> Staged:
@@ -155,7 +152,7 @@ def _run_here(plan: RunPlan, shell: SiteShell) -> Ending:
     return Ending(JobState.FINISHED if status == 0 else JobState.FAILED, "", status)
 
 
-def _fetching(record: RunRecord, shell: SiteShell) -> Callable[[Path], None]:
+def fetching(record: RunRecord, shell: SiteShell) -> Callable[[Path], None]:
     """What brings the run's output folder here, unpacked into the place it is given."""
 
     def fetch(place: Path) -> None:
