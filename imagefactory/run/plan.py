@@ -113,7 +113,7 @@ def plan_run(
     threads: int = 1,
     nodes: int | None = None,
     overrides: Mapping[str, Any] | None = None,
-    via: Via = Via.SHELL,
+    via: Via | None = None,
 ) -> RunPlan:
     """Decide a run; a tag is resolved to a digest here, once.
 
@@ -121,7 +121,7 @@ def plan_run(
     ConfigurationFault, and what the registry room raises for an image that is not there.
     """
     place, network = load_site(site), find_model(model)
-    require_way(place, via)
+    via = decide_way(place, via)
     parameters = resolve_parameters(network, overrides or {})
     geometry = decide_geometry(place, ranks, threads, nodes)
     if place.access.kind == "local" and place.apptainer == "apptainer":
@@ -169,10 +169,12 @@ def decide_geometry(site: Site, ranks: int, threads: int, nodes: int | None) -> 
     return Geometry(nodes if nodes is not None else min(site.nodes, ranks), ranks, threads)
 
 
-def require_way(site: Site, via: Via) -> None:
-    """Raise UsageFault where the site cannot be reached that way."""
-    if via is Via.SHELL and site.access.kind == "unicore":
+def decide_way(site: Site, asked: Via | None) -> Via:
+    """What carries a run there; raises UsageFault where the site cannot be reached that way."""
+    only = site.access.kind == "unicore"
+    if asked is Via.SHELL and only:
         raise UsageFault(f"site {site.name} has no shell for us", fix="--via unicore")
+    return asked or (Via.UNICORE if only else Via.SHELL)
 
 
 def find_image(image: str, site: Site, report: Report) -> RunImage:

@@ -38,7 +38,7 @@ from imagefactory.run.plan import RunPlan
 from imagefactory.run.record import RunRecord, read_record, write_record
 from imagefactory.run.staging import Staged, explain_stage_one, read_line
 from imagefactory.run.states import JobState
-from imagefactory.run.unicore import NotThere, Seen, UnicoreSite, connect
+from imagefactory.run.unicore import NotThere, Seen, UnicoreSite, connect, verification
 from imagefactory.site import Site, load_site
 
 T = TypeVar("T")
@@ -66,12 +66,8 @@ def open_link(site: Site, report: Report, around: Surroundings | None = None) ->
         raise UsageFault(
             f"site {site.name} has no key unicore", fix="add it to the site record: docs/sites.md"
         )
-    around = around or Surroundings()
+    around = replace(around or Surroundings(), verify=verification(access))
     issuer = Issuer(access.issuer, access.client_id) if access.issuer else None
-    if access.ca is not None:
-        from imagefactory.run.unicore import verification
-
-        around = replace(around, verify=verification(access))
     tokens = find_source(issuer, report, around)
     token = tokens.get()
     left = token.seconds_left(around.clock())
@@ -80,7 +76,7 @@ def open_link(site: Site, report: Report, around: Surroundings | None = None) ->
             f"the token from {token.source} ends in {clock(left)}; if it is not renewed there, the "
             "job goes on without us: imagefactory runs resume RUN"
         )
-    return Link(connect(access, tokens), around.sleep)
+    return Link(connect(access, tokens, around.verify), around.sleep)
 
 
 def submit_run(plan: RunPlan, mode: Mode, link: Link, report: Report) -> RunRecord:

@@ -191,13 +191,20 @@ class NotThere(ToolFailed):
     """The server says 404: of a job, that it was deleted or that its lifetime is over."""
 
 
-def connect(access: UnicoreAccess, tokens: TokenSource) -> UnicoreSite:
+def connect(
+    access: UnicoreAccess, tokens: TokenSource, verify: ssl.SSLContext | bool
+) -> UnicoreSite:
     """The site behind an address, with TLS verified and the token accepted.
 
     Raises UsageFault for a name that the registry does not have, with the nearest one.
     """
-    from pyunicore.client import Client, Registry, Transport
-    from pyunicore.credentials import Credential
+    try:
+        from pyunicore.client import Client, Registry, Transport
+        from pyunicore.credentials import Credential
+    except ImportError:
+        raise ToolFailed(
+            "PyUNICORE is not installed", fix="pip install 'imagefactory[unicore]'"
+        ) from None
 
     class Bearer(Credential):  # type: ignore[misc]
         """Asked for every request: a newer token is used as soon as there is one."""
@@ -205,7 +212,7 @@ def connect(access: UnicoreAccess, tokens: TokenSource) -> UnicoreSite:
         def get_auth_header(self) -> str:
             return f"Bearer {tokens.get().secret.reveal()}"
 
-    transport = Transport(Bearer(), verify=verification(access), timeout=READ_SECONDS)
+    transport = Transport(Bearer(), verify=verify, timeout=READ_SECONDS)
     address = access.url.rstrip("/")
     if not address:
         with _told(access.registry):
