@@ -3,8 +3,9 @@ one MPI world finished and gave their spikes."""
 
 from imagefactory.run.artefact import write_job
 from imagefactory.run.description import AS_IN_PAPER, TRACKED, Job, Mode, describe
-from imagefactory.run.execute import execute, resume
+from imagefactory.run.execute import execute
 from imagefactory.run.job import Via
+from imagefactory.run.later import cancel, fetch, resume, watch
 from imagefactory.run.plan import RunPlan, plan_run
 from imagefactory.run.record import RunRecord, list_records, read_record, runs_folder
 from imagefactory.run.shell import SiteShell, open_shell
@@ -18,13 +19,16 @@ __all__ = [
     "RunRecord",
     "SiteShell",
     "Via",
+    "cancel",
     "describe",
     "execute",
+    "fetch",
     "list_records",
     "open_shell",
     "plan_run",
     "read_record",
     "resume",
     "runs_folder",
+    "watch",
     "write_job",
 ]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 from imagefactory.base.files import digest_of, write_json, write_text
-from imagefactory.run.description import Job
+from imagefactory.run.description import Job, check_words
 
 
 def write_job(job: Job, folder: Path) -> list[Path]:
@@ -19,6 +21,13 @@ def write_job(job: Job, folder: Path) -> list[Path]:
     digests = {name: str(digest_of(folder / "files" / name)) for name in sorted(job.files)}
     write_json(folder / "about.json", job.about | {"files": digests})
     return [*written, folder / "about.json"]
+
+
+def read_job(folder: Path) -> dict[str, Any]:
+    """The description that `write_job` wrote into a folder, to be posted as it stands."""
+    document = json.loads((folder / "description.json").read_text(encoding="utf-8"))
+    check_words(document)
+    return dict(document)
 
 
 def write_files(job: Job, folder: Path) -> list[Path]:

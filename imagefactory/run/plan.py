@@ -72,6 +72,8 @@ class RunPlan:
 
     def lines(self) -> list[str]:
         """The plan, for people."""
+        if self.via is Via.UNICORE:
+            return self._unicore_lines()
         where = self.site.access.where
         stage = self.stage_arguments
         submit = "sbatch --parsable job.sh" if self.site.scheduler.kind == "slurm" else "sh job.sh"
@@ -88,6 +90,18 @@ class RunPlan:
             f"on {self.geometry.nodes} nodes",
         ]
 
+    def _unicore_lines(self) -> list[str]:
+        size_ = f"{self.geometry.ranks} ranks x {self.geometry.threads} threads"
+        return [
+            f"run {self.id}",
+            f"image {self.image.reference}, SIF {self.image.sif}, {size(self.image.size)}",
+            f"through UNICORE, one job; exactly which: imagefactory job show ... --site "
+            f"{self.site.name}",
+            f"on the login node: stage_one.sh {shlex.join(self.stage_arguments)}",
+            f"in the job: {shlex.join(self.launch)}",
+            f"fetch the results of {size_} on {self.geometry.nodes} nodes",
+        ]
+
 
 def plan_run(
     image: str,
@@ -99,7 +113,7 @@ def plan_run(
     threads: int = 1,
     nodes: int | None = None,
     overrides: Mapping[str, Any] | None = None,
-    via: Via = Via.SHELL,
+    via: Via | None = None,
 ) -> RunPlan:
     """Decide a run; a tag is resolved to a digest here, once.
 
@@ -107,6 +121,7 @@ def plan_run(
     ConfigurationFault, and what the registry room raises for an image that is not there.
     """
     place, network = load_site(site), find_model(model)
+    via = decide_way(place, via)
     parameters = resolve_parameters(network, overrides or {})
     geometry = decide_geometry(place, ranks, threads, nodes)
     if place.access.kind == "local" and place.apptainer == "apptainer":
@@ -152,6 +167,14 @@ def decide_geometry(site: Site, ranks: int, threads: int, nodes: int | None) -> 
     if faults:
         raise UsageFault.from_faults(faults)
     return Geometry(nodes if nodes is not None else min(site.nodes, ranks), ranks, threads)
+
+
+def decide_way(site: Site, asked: Via | None) -> Via:
+    """What carries a run there; raises UsageFault where the site cannot be reached that way."""
+    only = site.access.kind == "unicore"
+    if asked is Via.SHELL and only:
+        raise UsageFault(f"site {site.name} has no shell for us", fix="--via unicore")
+    return asked or (Via.UNICORE if only else Via.SHELL)
 
 
 def find_image(image: str, site: Site, report: Report) -> RunImage:
