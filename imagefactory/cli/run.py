@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import click
 
 from imagefactory.base.errors import UsageFault
@@ -19,15 +21,36 @@ def _overrides(pairs: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
+_RUN_OPTIONS = (
+    click.argument("image"),
+    click.option("--site", required=True, help="A site of `imagefactory sites`."),
+    click.option(
+        "--model", default="balanced-random", show_default=True, help="The network to run."
+    ),
+    click.option("--ranks", default=2, show_default=True, help="MPI processes in all."),
+    click.option("--threads", default=1, show_default=True, help="Threads of each rank."),
+    click.option("--nodes", type=int, help="Nodes to spread them over (default: the site's)."),
+    click.option("--seed", type=int, help="Short for --set seed=N."),
+    click.option(
+        "--set", "pairs", multiple=True, metavar="NAME=VALUE", help="Set a model parameter."
+    ),
+)
+
+
+def run_options(function: Callable[..., None]) -> Callable[..., None]:
+    """What says which run is meant, for every verb that plans one."""
+    for option in reversed(_RUN_OPTIONS):
+        function = option(function)
+    return function
+
+
+def overrides_of(seed: int | None, pairs: tuple[str, ...]) -> dict[str, str]:
+    """The model's parameters that --seed and --set give."""
+    return _overrides(pairs) | ({"seed": str(seed)} if seed is not None else {})
+
+
 @click.command()
-@click.argument("image")
-@click.option("--site", required=True, help="A site of `imagefactory sites`.")
-@click.option("--model", default="balanced-random", show_default=True, help="The network to run.")
-@click.option("--ranks", default=2, show_default=True, help="MPI processes in all.")
-@click.option("--threads", default=1, show_default=True, help="Threads of each rank.")
-@click.option("--nodes", type=int, help="Nodes to spread them over (default: the site's).")
-@click.option("--seed", type=int, help="Short for --set seed=N.")
-@click.option("--set", "pairs", multiple=True, metavar="NAME=VALUE", help="Set a model parameter.")
+@run_options
 @verb(dry_run=True)
 def run(
     session: Session,
@@ -49,10 +72,9 @@ def run(
     """
     from imagefactory import run as room
 
-    overrides = _overrides(pairs) | ({"seed": str(seed)} if seed is not None else {})
     plan = room.plan_run(
         image, site, model, report=session.report,
-        ranks=ranks, threads=threads, nodes=nodes, overrides=overrides,
+        ranks=ranks, threads=threads, nodes=nodes, overrides=overrides_of(seed, pairs),
     )  # fmt: skip
     if session.dry_run:
         session.show_plan(plan)

@@ -14,8 +14,10 @@ _SHOWN = ("apt-get install", "pip install", "cmake", "python3 -m compileall", "/
 _INSTALLING = re.compile(
     r"==> Installing (?P<name>\S+)-[a-z0-9]{32} \[(?P<done>\d+)/(?P<all>\d+)\]"
 )
+_FROM_SOURCE = re.compile(r"==> No binary for (?P<name>\S+)-[a-z0-9]{32} found: installing")
 _PHASE = re.compile(r"==> (?P<name>[\w-]+): Executing phase: '(?P<phase>\w+)'")
-_INSTALLED = re.compile(r"==> (?P<name>[\w-]+): Successfully installed")
+# What comes from a build cache is called installing only after it was installed: the view is last.
+_INSTALLED = re.compile(r"==> ([\w-]+: Successfully installed|Updating view)")
 WIDTH = 90
 
 
@@ -27,10 +29,11 @@ class BuildWatch:
         self.last_command = ""
         self.package = ""  # what Spack is building, and the phase of it
         self.phase = ""
+        self._count = ""
 
     def line(self, text: str) -> None:
         """Take one line of output."""
-        if text.startswith("+ "):
+        if text.startswith("+ ") and not self.package:
             self.last_command = text[2:].strip()
             if self.last_command.startswith(_SHOWN):
                 self._report.note(self.last_command[:WIDTH])
@@ -45,6 +48,10 @@ class BuildWatch:
         if found := _INSTALLING.match(text):
             self._report.progress(found["name"], int(found["done"]), int(found["all"]), "packages")
             self.package, self.phase = found["name"], "fetch"
+            self._count = f"{found['done']} of {found['all']}"
+        elif found := _FROM_SOURCE.match(text):
+            # A line of its own: the next package may be minutes away.
+            self._report.note(f"build {found['name']} ({self._count})")
         elif found := _PHASE.match(text):
             self.phase = found["phase"]
         elif _INSTALLED.match(text):

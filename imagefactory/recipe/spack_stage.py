@@ -50,7 +50,7 @@ def _build_stage(recipe: Recipe, stack: SpackStack) -> Iterator[Any]:
         "shell",
         commands=[
             shlex.join([str(SPACK), "python", str(Layout.BUILD / "check_lock.py"), externals]),
-            f"{SPACK} install --only-concrete --fail-fast --no-check-signature --show-log-on-error",
+            f"{SPACK} install --only-concrete --fail-fast --no-check-signature --verbose",
         ],
     )
     yield make("shell", commands=list(_finish(recipe)))

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from imagefactory.base.errors import FactoryError, ServiceAway, ToolFailed, TrustRefused, UsageFault
+from imagefactory.base.errors import ServiceAway, ToolFailed, TrustRefused, UsageFault
 from imagefactory.base.files import write_text
 from imagefactory.base.report import Report
-from imagefactory.model import find_model, read_spikes, write_spikes
 from imagefactory.run import slurm
-from imagefactory.run.facts import read_ranks, record_facts
+from imagefactory.run.collecting import collect
 from imagefactory.run.job import parcel_of
 from imagefactory.run.keeping import (
     failures_kept,
     keep_failure,
-    launcher_version,
     new_record,
     timed,
     with_staged,
 )
-from imagefactory.run.outcome import Ending, Outcome, judge
+from imagefactory.run.outcome import Ending
 from imagefactory.run.parcel import LIMIT_BYTES, pack, unpack
 from imagefactory.run.plan import RunPlan
 from imagefactory.run.record import RunRecord, read_record, write_record
@@ -73,7 +69,7 @@ def execute_with(plan: RunPlan, tools: Tools, report: Report) -> RunRecord:
         if plan.site.scheduler.kind == "none":
             with report.step(f"run on {plan.site.name}"), timed(record, "run_s"):
                 ending = _run_here(plan, tools.shell)
-            return _collect(record, plan.site, ending, tools.shell, report)
+            return collect(record, plan.site, ending, _fetching(record, tools.shell), report)
         record = replace(
             record, state=JobState.SUBMITTED,
             job=record.job | {"id": slurm.submit(tools.shell, plan.folder)},
@@ -116,34 +112,7 @@ def _follow(record: RunRecord, site: Site, tools: Tools, report: Report) -> RunR
         report.warn(f"job {job} goes on without us; later: imagefactory runs {record.id} --resume")
         raise
     with failures_kept(record):
-        return _collect(record, site, ending, tools.shell, report)
-
-
-def _collect(
-    record: RunRecord, site: Site, ending: Ending, shell: SiteShell, report: Report
-) -> RunRecord:
-    """Fetch what the run wrote, judge it, write the record; raises unless it is FINISHED."""
-    model = find_model(record.model)
-    with report.step("fetch the results"), timed(record, "fetch_s"):
-        output = _fetch(record, shell)
-    ranks = read_ranks(output)
-    log = _keep_log(record, output)
-    outcome = judge(ending, record.geometry["ranks"], ranks, log, _place(record, site))
-    facts: dict[str, Any] = record_facts(model, ranks)
-    timings = record.timings | facts.pop("timings")
-    machine = record.machine | facts.pop("machine")
-    record = replace(
-        record, state=outcome.state, timings=timings, machine=machine,
-        launcher=record.launcher | launcher_version(output),
-        job=record.job | ({"word": ending.word} if ending.word else {}), **facts,
-    )  # fmt: skip
-    record, outcome = _keep_spikes(record, output, outcome)
-    write_record(record)
-    shutil.rmtree(output.parent, ignore_errors=True)
-    if outcome.error is not None:
-        keep_failure(record, outcome.state, outcome.error)
-        raise outcome.error
-    return record
+        return collect(record, site, ending, _fetching(record, tools.shell), report)
 
 
 def _stage(plan: RunPlan, tools: Tools, report: Report) -> Staged:
@@ -186,42 +155,13 @@ def _run_here(plan: RunPlan, shell: SiteShell) -> Ending:
     return Ending(JobState.FINISHED if status == 0 else JobState.FAILED, "", status)
 
 
-def _fetch(record: RunRecord, shell: SiteShell) -> Path:
-    """The run's output folder, fetched beside its parameters; a temporary place."""
-    place = Path(tempfile.mkdtemp(prefix=".fetch-", dir=record.folder))
-    parcel = place / "output.tar"
-    shell.fetch(f"{record.job['folder']}/output", parcel, LIMIT_BYTES)
-    unpack(parcel, place / "output")
-    parcel.unlink()
-    shutil.copy(record.folder / "parameters.json", place)
-    (place / "output").mkdir(exist_ok=True)
-    ranks = record.folder / "ranks"
-    ranks.mkdir(exist_ok=True)
-    for path in (place / "output").glob("rank-*.json"):
-        shutil.copyfile(path, ranks / path.name)
-    return place / "output"
+def _fetching(record: RunRecord, shell: SiteShell) -> Callable[[Path], None]:
+    """What brings the run's output folder here, unpacked into the place it is given."""
 
+    def fetch(place: Path) -> None:
+        parcel = place.with_name("output.tar")
+        shell.fetch(f"{record.job['folder']}/output", parcel, LIMIT_BYTES)
+        unpack(parcel, place)
+        parcel.unlink()
 
-def _keep_log(record: RunRecord, output: Path) -> str:
-    path = output / "job.log"
-    log = path.read_text("utf-8", "replace") if path.is_file() else ""
-    write_text(record.folder / "log.txt", log)
-    return log
-
-
-def _keep_spikes(record: RunRecord, output: Path, outcome: Outcome) -> tuple[RunRecord, Outcome]:
-    """The merged spikes of a finished run; spikes that are missing or damaged make it FAILED."""
-    if outcome.state is not JobState.FINISHED:
-        return record, outcome
-    try:
-        spikes = read_spikes(output.parent)
-    except FactoryError as err:
-        return replace(record, state=JobState.FAILED), Outcome(JobState.FAILED, err)
-    write_spikes(spikes, record.folder / "spikes.npz")
-    about = {"file": "spikes.npz", "digest": str(spikes.digest), "count": len(spikes)}
-    return replace(record, spikes=about), outcome
-
-
-def _place(record: RunRecord, site: Site) -> str:
-    job = f"job {record.job['id']}" if record.job.get("id") else record.id
-    return f"{site.name}, {job}, log {record.folder / 'log.txt'}"
+    return fetch

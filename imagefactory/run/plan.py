@@ -16,7 +16,7 @@ from imagefactory.base.files import digest_of
 from imagefactory.base.report import Report, size
 from imagefactory.base.values import Digest, ImageRef
 from imagefactory.model import Model, find_model, resolve_parameters
-from imagefactory.run.job import Geometry, job_text, parameters_text, program_of
+from imagefactory.run.job import FOLDER, Geometry, Via, job_text, parameters_text, program_of
 from imagefactory.run.staging import stage_one_arguments, stored_image
 from imagefactory.site import Setting, Site, decide_environment, launch_argv, load_site
 
@@ -49,6 +49,7 @@ class RunPlan:
     folder: str
     settings: tuple[Setting, ...]
     launch: tuple[str, ...]
+    via: Via = Via.SHELL
 
     @property
     def job(self) -> str:
@@ -98,6 +99,7 @@ def plan_run(
     threads: int = 1,
     nodes: int | None = None,
     overrides: Mapping[str, Any] | None = None,
+    via: Via = Via.SHELL,
 ) -> RunPlan:
     """Decide a run; a tag is resolved to a digest here, once.
 
@@ -111,7 +113,7 @@ def plan_run(
         place = replace(place, apptainer=str(find_apptainer(report)))
     found = find_image(image, place, report)
     run_id = new_id(place.name, network.name)
-    folder = str(PurePosixPath(place.work) / run_id)
+    folder = FOLDER if via is Via.UNICORE else str(PurePosixPath(place.work) / run_id)
     launch = launch_argv(
         place,
         found.path,
@@ -132,6 +134,7 @@ def plan_run(
         folder=folder,
         settings=decide_environment(place, threads),
         launch=tuple(launch),
+        via=via,
     )
 
 

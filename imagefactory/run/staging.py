@@ -39,6 +39,11 @@ def stage_one_script() -> str:
     return files("imagefactory.run").joinpath("stage_one.sh").read_text(encoding="utf-8")
 
 
+def submit_script() -> str:
+    """The text of submit.sh: a login-node job that lives as long as its Slurm job."""
+    return files("imagefactory.run").joinpath("submit.sh").read_text(encoding="utf-8")
+
+
 def stage_one_arguments(
     store: str, reference: ImageRef, sif: Digest, bytes_: int, apptainer: str
 ) -> list[str]:

@@ -3,7 +3,7 @@
 from imagefactory.site.environment import Setting, decide_environment, shell_lines
 from imagefactory.site.launch import launch_argv
 from imagefactory.site.load import list_sites, load_site
-from imagefactory.site.record import Access, Launcher, Scheduler, Site
+from imagefactory.site.record import Access, Launcher, Scheduler, Site, UnicoreAccess
 from imagefactory.site.symptoms import Symptom, read_log
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Setting",
     "Site",
     "Symptom",
+    "UnicoreAccess",
     "decide_environment",
     "launch_argv",
     "list_sites",

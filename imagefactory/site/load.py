@@ -10,7 +10,7 @@ from imagefactory.base.errors import ConfigurationFault, Fault, UsageFault, near
 from imagefactory.base.files import data_folder, settings_folder
 from imagefactory.base.ordinary import ordinary_cache
 from imagefactory.base.settings import load_schema, read_yaml
-from imagefactory.site.record import Access, Launcher, Scheduler, Site
+from imagefactory.site.record import Access, Launcher, Scheduler, Site, UnicoreAccess
 
 HERE = "here"
 
@@ -72,7 +72,17 @@ def read_site(path: Path) -> Site:
         work=document["folders"]["work"],
         nodes=document.get("nodes", 1),
         environment=tuple(document.get("environment", {}).items()),
+        unicore=_read_unicore(document.get("unicore")),
     )
+
+
+def _read_unicore(given: dict[str, str] | None) -> UnicoreAccess | None:
+    if given is None:
+        return None
+    words: dict[str, Any] = dict(given)
+    if "ca" in words:
+        words["ca"] = Path(words["ca"]).expanduser()
+    return UnicoreAccess(**words)
 
 
 def here() -> Site:
@@ -98,6 +108,15 @@ def _find_conflicts(document: dict[str, Any], path: Path) -> Iterator[Fault]:
             f"{path}: name",
             f"write name: {path.stem}, or rename the file",
         )
+    unicore = document.get("unicore")
+    if unicore is not None and not ("url" in unicore or {"registry", "site"} <= set(unicore)):
+        yield Fault(
+            "UNICORE needs the site's name and a registry, or the site's url",
+            f"{path}: unicore",
+            "write registry: and site:, or url:",
+        )
+    if document["access"]["kind"] == "unicore" and unicore is None:
+        yield Fault("access by UNICORE needs the key unicore", str(path), "add unicore:")
     queued = document["scheduler"]["kind"] == "slurm"
     launcher = document["launcher"]["kind"]
     if queued != (launcher == "srun"):
@@ -106,7 +125,7 @@ def _find_conflicts(document: dict[str, Any], path: Path) -> Iterator[Fault]:
             f"{path}: launcher.kind",
             f"write launcher kind: {'srun' if queued else 'mpirun'}",
         )
-    if not queued and document["access"]["kind"] == "ssh":
+    if not queued and document["access"]["kind"] != "local":
         yield Fault(
             "a site without a scheduler must be this machine",
             f"{path}: scheduler.kind",

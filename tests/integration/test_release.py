@@ -14,11 +14,19 @@ import pytest
 
 from imagefactory.base.errors import LockDrift, ToolFailed
 from imagefactory.base.report import Silent
+from imagefactory.base.values import ImageRef
+from imagefactory.equivalence import Verdict, compare
+from imagefactory.image import build, plan_build
+from imagefactory.image import test_image as run_image_tests
+from imagefactory.recipe import load_recipe
+from imagefactory.registry import push
 from imagefactory.release import check_lock, list_releases, lock_release
 from imagefactory.release.releases import GitPin, read_release
-from imagefactory.release.spack import PACKAGES_VARIABLES, SPACK_VARIABLES, export
+from imagefactory.release.spack import PACKAGES_VARIABLES, SPACK_VARIABLES, export, export_commit
+from imagefactory.run import execute, plan_run
 
 if TYPE_CHECKING:
+    from imagefactory.image import Apptainer
     from imagefactory.sandbox import Sandbox
 
 TOP = Path(__file__).parents[2]
@@ -75,6 +83,34 @@ def test_a_commit_that_nobody_has(
     assert [path.name for path in kept.iterdir()] == ["lock"]
 
 
+def test_a_commit_writes_nothing_through_its_links(tmp_path: Path) -> None:
+    """A tree that no working copy could have: `a` is a link out of it, and a folder as well."""
+    folder, outside = tmp_path / "repository", tmp_path / "outside"
+    outside.mkdir()
+    folder.mkdir()
+    git(folder, "init", "--quiet")
+    (folder / "target").write_text(str(outside))
+    (folder / "file").write_text("through the link\n")
+    link, file = (
+        git(folder, "hash-object", "-w", str(folder / name)) for name in ("target", "file")
+    )
+    inner = make_tree(folder, f"100644 blob {file}\tx")
+    tree = make_tree(folder, f"120000 blob {link}\ta", f"040000 tree {inner}\ta")
+    commit = git(folder, "commit-tree", tree, "-m", "odd")
+    place = tmp_path / "place"
+    with pytest.raises(ToolFailed):
+        export_commit(str(folder), commit, place, Silent())
+    assert not list(outside.iterdir())
+    assert not place.exists()
+
+
+def make_tree(folder: Path, *lines: str) -> str:
+    argv = [*GIT, "-C", str(folder), "mktree"]
+    text = "".join(f"{line}\n" for line in lines)
+    done = subprocess.run(argv, input=text, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
 def needs_spack() -> None:
     if not any(os.environ.get(name) for name in SPACK_VARIABLES):
         pytest.skip("no Spack here: SPACK_ROOT or IMAGEFACTORY_SPACK is not set")
@@ -126,3 +162,32 @@ def test_the_probe_at_a_real_site(sandbox: Sandbox) -> None:
     rows = {row["sighting"]["place"]: row for row in json.loads(done.stdout)["rows"]}
     row = rows[sandbox.sites[0].name]
     assert (row["state"], row["sighting"]["evidence"]) == ("unknown", "measured")
+
+
+@pytest.mark.spack
+def test_the_image_from_a_lock_gives_the_same_spikes(
+    sandbox: Sandbox,
+    pushed_ref: ImageRef,
+    apptainer: Apptainer,
+    report: Silent,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """From the lock to the verdict: recipes/nest-spack against recipes/nest, on both sites."""
+    needs_spack()
+    monkeypatch.chdir(TOP)
+    monkeypatch.setenv("IMAGEFACTORY_DATA", str(tmp_path / "data"))
+    recipe = load_recipe(TOP / "recipes" / "nest-spack")
+    built = build(plan_build(recipe, report), report)
+    assert run_image_tests(built.sif, recipe, apptainer, report).passed
+    ref = ImageRef.parse(f"oras://{sandbox.registry}/tests/nest-spack:3.10")
+    push(built.sif, ref, report)
+    runs = [
+        execute(plan_run(str(one), site.name, "balanced-random", report=report, ranks=4), report)
+        for one in (pushed_ref, ref)
+        for site in sandbox.sites
+    ]
+    assert [run.machine["nodes"] for run in runs] == [["c1", "c2"]] * 4
+    assert len({run.image["sif"] for run in runs}) == 2
+    verdicts = [compare(runs[0], other).verdict for other in runs[1:]]
+    assert verdicts == [Verdict.IDENTICAL] * 3

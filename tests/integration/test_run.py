@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
@@ -46,7 +46,7 @@ def _own_runs(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 
 @pytest.fixture
 def plan(pushed_ref: ImageRef, report: Silent) -> Callable[..., RunPlan]:
-    def make(site: str = "bookworm", **options: int) -> RunPlan:
+    def make(site: str = "bookworm", **options: Any) -> RunPlan:
         options = {"ranks": 4} | options
         return plan_run(
             str(pushed_ref), site, "balanced-random", report=report, overrides=SMALL, **options

@@ -80,6 +80,8 @@ def test_packages_of_spack_are_counted_and_the_one_that_fails_is_named() -> None
     for text in (
         "+ /opt/build/spack install --only-concrete --fail-fast",
         "==> Installing py-cython-3.1.3-nfx5y7iwpqfjm6dbgxv5wbmmkhyktvu3 [3/9]",
+        "==> No binary for py-cython-3.1.3-nfx5y7iwpqfjm6dbgxv5wbmmkhyktvu3 found: "
+        "installing from source",
         "==> py-cython: Executing phase: 'install'",
         "==> py-cython: Successfully installed py-cython-3.1.3-nfx5y7iwpqfjm6dbgxv5wbmmkhyktvu3",
         "==> Installing nest-3.10.0-6dbgxv5wbmmkhyktvu3nfx5y7iwpqfjm [9/9]",
@@ -87,8 +89,13 @@ def test_packages_of_spack_are_counted_and_the_one_that_fails_is_named() -> None
     ):
         watch.line(text)
     assert report.parts == [(3, 9), (9, 9)]
+    assert "build py-cython-3.1.3 (3 of 9)" in report.notes
     assert (watch.package, watch.phase) == ("nest-3.10.0", "fetch")
     watch.line("==> nest: Executing phase: 'cmake'")
     assert (watch.package, watch.phase) == ("nest-3.10.0", "cmake")
     watch.line("==> nest: Successfully installed nest-3.10.0-6dbgxv5wbmmkhyktvu3nfx5y7iwpqfjm")
     assert watch.package == ""
+    watch.line("==> Installing nest-3.10.0-6dbgxv5wbmmkhyktvu3nfx5y7iwpqfjm [9/9]")
+    watch.line("==> Updating view at /opt/release/view")
+    watch.line("+ /opt/build/spack gc --yes-to-all")
+    assert (watch.package, watch.last_command) == ("", "/opt/build/spack gc --yes-to-all")

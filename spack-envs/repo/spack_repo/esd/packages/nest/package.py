@@ -36,6 +36,7 @@ class Nest(CMakePackage):
     variant("gsl", default=True, description="Build the models that need the GSL")
     variant("boost", default=False, description="Sort connections with Boost")
     variant("readline", default=False, when="@:3.9", description="Line editing in SLI")
+    variant("plots", default=True, when="@3.10:", description="With Matplotlib, for its plots")
     variant(
         "models",
         default="full",
@@ -69,8 +70,9 @@ class Nest(CMakePackage):
         depends_on("py-numpy@:1.23", when="@:3.3", type=("build", "run"))
         # NumPy 2 is younger than NEST 3.7, and so untried with it.
         depends_on("py-numpy@:1", when="@:3.7", type=("build", "run"))
-        depends_on("py-scipy", type="run")
-        depends_on("py-matplotlib", when="@3.10:", type="run")
+        # Only tests and examples of 3.10 use it: its pyproject.toml.
+        depends_on("py-scipy", when="@:3.9", type="run")
+        depends_on("py-matplotlib", when="@3.10: +plots", type="run")
         # CMake looks for it; without it NEST cannot hand a communicator over.
         depends_on("py-mpi4py", when="+mpi", type=("build", "run"))
 

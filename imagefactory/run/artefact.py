@@ -1,0 +1,29 @@
+"""A job as files in a folder: what is posted, what is uploaded, and what one must know of both."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from imagefactory.base.files import digest_of, write_json, write_text
+from imagefactory.run.description import Job
+
+
+def write_job(job: Job, folder: Path) -> list[Path]:
+    """Write description.json, files/ and about.json; returns all of them.
+
+    The same run gives the same bytes every time. about.json has the schema's version, the image
+    pinned by digest, and each file's sha256.
+    """
+    written = [folder / "description.json", *write_files(job, folder / "files")]
+    write_text(written[0], job.text)
+    digests = {name: str(digest_of(folder / "files" / name)) for name in sorted(job.files)}
+    write_json(folder / "about.json", job.about | {"files": digests})
+    return [*written, folder / "about.json"]
+
+
+def write_files(job: Job, folder: Path) -> list[Path]:
+    """Write the files to upload, under their relative names; returns them in order of the names."""
+    for name, content in job.files.items():
+        text = content.read_text(encoding="utf-8") if isinstance(content, Path) else content
+        write_text(folder / name, text)
+    return [folder / name for name in sorted(job.files)]
