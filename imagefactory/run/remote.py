@@ -23,7 +23,7 @@ from imagefactory.base.errors import (
     TrustRefused,
     UsageFault,
 )
-from imagefactory.base.files import write_text
+from imagefactory.base.files import locked, write_text
 from imagefactory.base.http import retrying
 from imagefactory.base.process import Done
 from imagefactory.base.report import Report, Silent, clock
@@ -97,12 +97,16 @@ def submit_run(plan: RunPlan, mode: Mode, link: Link, report: Report) -> RunReco
 def go_on(record: RunRecord, link: Link, report: Report) -> RunRecord:
     """Bring a run to where its job is started, from wherever its client ended."""
     step = report.step(f"submit to {record.site} through UNICORE")
-    with resumable(record, report), step, timed(record, "submit_s"):
-        if not record.job.get("id"):
-            record = _post(record, link)
-        if not record.job.get("started"):
-            record = _send(record, link, report)
-    return record
+    with resumable(record, report), step, _alone(record) as latest, timed(latest, "submit_s"):
+        try:
+            if not latest.job.get("id"):
+                latest = _post(latest, link)
+            if not latest.job.get("started"):
+                latest = _send(latest, link, report)
+        except KeyboardInterrupt:
+            report.warn(f"stopped half-way: imagefactory runs resume {record.id}, or runs cancel")
+            raise
+    return latest
 
 
 def finish_run(record: RunRecord, link: Link, report: Report) -> RunRecord:
@@ -132,10 +136,11 @@ def fetch_run(record: RunRecord, link: Link, report: Report) -> RunRecord:
 
 def cancel_run(record: RunRecord, link: Link, report: Report) -> RunRecord:
     """Abort the job, and see that it has ended; the record says CANCELLED."""
-    jobs = [str(record.job["id"])] if record.job.get("id") else _found(record, link)
-    for job in jobs:
-        _abort(job, link, report)
-    keep_failure(record, JobState.CANCELLED, ToolFailed("cancelled by the user"))
+    with _alone(record) as latest:
+        jobs = [str(latest.job["id"])] if latest.job.get("id") else _found(latest, link)
+        for job in jobs:
+            _abort(job, link, report)
+        keep_failure(latest, JobState.CANCELLED, ToolFailed("cancelled by the user"))
     return read_record(record.folder)
 
 
@@ -190,6 +195,19 @@ def resumable(record: RunRecord, report: Report) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def _alone(record: RunRecord) -> Iterator[RunRecord]:
+    """The record as it stands now, while no other client of ours submits or cancels the run.
+
+    Raises UsageFault if it ended meanwhile.
+    """
+    with locked(record.folder / "lock"):
+        latest = read_record(record.folder)
+        if JobState(latest.state).is_final:
+            raise UsageFault(f"the run is {latest.state}", where=record.id, fix="imagefactory runs")
+        yield latest
+
+
 # --- the steps ------------------------------------------------------------------------------------
 
 
@@ -235,10 +253,10 @@ def _send(record: RunRecord, link: Link, report: Report) -> RunRecord:
     if seen.word == "READY":
         files = record.folder / "job" / "files"
         for path in sorted(path for path in files.rglob("*") if path.is_file()):
-            _again(link, lambda path=path: link.unicore.upload(  # type: ignore[misc]
+            _surely(link, job, lambda path=path: link.unicore.upload(  # type: ignore[misc]
                 seen.folder, str(path.relative_to(files)), path
             ))  # fmt: skip
-        _again(link, lambda: link.unicore.start(job))
+        _surely(link, job, lambda: link.unicore.start(job))
     record = replace(record, state=JobState.SUBMITTED)
     return _kept(record, started=True, folder=seen.folder)
 
@@ -250,7 +268,7 @@ def _watch(record: RunRecord, link: Link, report: Report) -> tuple[RunRecord, Se
         if seen.state.is_final:
             return record, seen
         if seen.word == "READY":  # the start did not come through
-            _again(link, lambda: link.unicore.start(job))
+            _surely(link, job, lambda: link.unicore.start(job))
         if seen.word != last:
             report.note(f"job {job.rpartition('/')[2]}: {seen.word}")
             record = replace(record, state=seen.state)
@@ -262,8 +280,13 @@ def _watch(record: RunRecord, link: Link, report: Report) -> tuple[RunRecord, Se
 
 def _ask(record: RunRecord, link: Link, report: Report, last: str = "") -> Seen:
     job = str(record.job["id"])
+    return _surely(link, job, lambda: link.unicore.look(job, report, last))
+
+
+def _surely(link: Link, job: str, call: Callable[[], T]) -> T:
+    """Do what needs the job; raises ToolFailed where the site has forgotten it."""
     try:
-        return _again(link, lambda: link.unicore.look(job, report, last))
+        return _again(link, call)
     except NotThere:
         raise ToolFailed(
             "the site does not have the job any more: it was deleted, or its lifetime is over",

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 from imagefactory.base.errors import FactoryError, ServiceAway, TrustRefused
+from imagefactory.base.files import write_json
 from imagefactory.base.report import Silent
 from imagefactory.base.tokens import Surroundings
 from imagefactory.run import RunRecord, cancel, read_record, resume
@@ -52,8 +53,8 @@ PASSING = (
     FaultKind.LOST_REPLY, FaultKind.CUT_BODY, FaultKind.UNKNOWN_STATUS,
 )  # fmt: skip
 PLACES = (
-    "", "POST .*/jobs$", r"GET .*/jobs\b", "PUT .*/files/", "GET .*/files/", "/actions/", "GET .*/core$",
-    "GET .*registr",
+    "", "POST .*/jobs$", r"GET .*/jobs\b", "PUT .*/files/", "GET .*/files/", "/actions/",
+    "GET .*/core$", "GET .*registr",
 )  # fmt: skip
 # What a job does by itself, and the words that the record must then have.
 ENDS = {
@@ -121,6 +122,10 @@ class World:
         )
         return replace(open_link(self.site, Silent(), around), sleep=lambda _: None)
 
+    def all_over(self) -> bool:
+        """True when no job goes on at the server."""
+        return all(job.is_final for job in self.unicore.service.engines[SITE].jobs())
+
 
 @contextmanager
 def open_world(folder: Path) -> Iterator[World]:
@@ -145,19 +150,17 @@ def open_world(folder: Path) -> Iterator[World]:
 
         import httpx
 
-        from imagefactory.run import record
-
-        write = record.write_json
         with (
-            mock.patch("httpx._client.HTTPTransport", lambda **_: httpx.MockTransport(answer)),
+            mock.patch("httpx._client.HTTPTransport", return_value=httpx.MockTransport(answer)),
             mock.patch.object(Engine, "add", take),
-            mock.patch.object(
-                record, "write_json", lambda *words: world.killer.around(write, *words)
+            mock.patch(
+                "imagefactory.run.record.write_json",
+                lambda *words: world.killer.around(write_json, *words),
             ),
-            # Reading the system's authorities takes longer than all else, and no TLS is spoken here.
-            mock.patch("imagefactory.run.unicore.verification", lambda _: True),
-            mock.patch("imagefactory.run.remote.load_site", lambda _: site),
-            mock.patch("imagefactory.run.later.load_site", lambda _: site),
+            # No TLS is spoken here, and reading the system's authorities takes long.
+            mock.patch("imagefactory.run.unicore.verification", return_value=True),
+            mock.patch("imagefactory.run.remote.load_site", return_value=site),
+            mock.patch("imagefactory.run.later.load_site", return_value=site),
         ):
             yield world
 
@@ -288,7 +291,7 @@ def find_fault(world: World, life: Life) -> str:
     if record is None:
         return "the run is lost: there is no record"
     # A job that the server forgot cannot be found again: then a second one is right.
-    if world.posted[run] > 1 and life.end is not FaultKind.JOB_GONE or world.begun[run] > 1:
+    if (world.posted[run] > 1 and life.end is not FaultKind.JOB_GONE) or world.begun[run] > 1:
         return f"{world.posted[run]} jobs were posted, {world.begun[run]} were begun"
     wrong = [err for err in life.errors if not isinstance(err, ServiceAway | TrustRefused)]
     if life.cancelled and record.state == "CANCELLED":
