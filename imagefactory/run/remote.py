@@ -67,7 +67,7 @@ def open_link(site: Site, report: Report, around: Surroundings | None = None) ->
             f"site {site.name} has no key unicore", fix="add it to the site record: docs/sites.md"
         )
     around = replace(around or Surroundings(), verify=verification(access))
-    issuer = Issuer(access.issuer, access.client_id) if access.issuer else None
+    issuer = Issuer(access.issuer, access.client_id) if access.client_id else None
     tokens = find_source(issuer, report, around)
     token = tokens.get()
     left = token.seconds_left(around.clock())

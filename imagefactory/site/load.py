@@ -53,7 +53,9 @@ def list_sites() -> list[Site]:
 
 def read_site(path: Path) -> Site:
     """Read one record; raises ConfigurationFault with every fault found."""
-    document = read_yaml(path, load_schema("imagefactory.site", "site.schema.json"))
+    document = read_yaml(
+        path, load_schema("imagefactory.site", "site.schema.json"), empty_is_missing=True
+    )
     faults = list(_find_conflicts(document, path))
     if faults:
         raise ConfigurationFault.from_faults(faults)
@@ -115,6 +117,8 @@ def _find_conflicts(document: dict[str, Any], path: Path) -> Iterator[Fault]:
             f"{path}: unicore",
             "write registry: and site:, or url:",
         )
+    if unicore is not None and "client_id" in unicore and "issuer" not in unicore:
+        yield Fault("a client_id needs its issuer", f"{path}: unicore", "add issuer:")
     if document["access"]["kind"] == "unicore" and unicore is None:
         yield Fault("access by UNICORE needs the key unicore", str(path), "add unicore:")
     queued = document["scheduler"]["kind"] == "slurm"
