@@ -24,6 +24,7 @@ from imagefactory.sandbox.settings import PREFIX_VARIABLE, SandboxSettings, sand
 from imagefactory.sandbox.sites import SITES, containers, networks, site_record, volumes
 from imagefactory.sandbox.state import FILE, Sandbox, SandboxSite, load_sandbox, write_state
 from imagefactory.sandbox.unicore.background import (
+    UnicoreAddress,
     load_unicore,
     own_process,
     start_background,
@@ -133,7 +134,24 @@ def up(report: Report) -> Sandbox:
 
 
 def _start_unicore(settings: SandboxSettings, sites: Sequence[SandboxSite], report: Report) -> None:
-    start_background(settings, {site.name: site.port for site in sites}, report)
+    address = start_background(settings, {site.name: site.port for site in sites}, report)
+    for site in sites:
+        name_unicore(site.record, site.name, address)
+
+
+def name_unicore(record: Path, site: str, address: UnicoreAddress) -> None:
+    """Say in a site record how UNICORE gets there; the address changes with every start."""
+    import yaml
+
+    document = yaml.safe_load(record.read_text(encoding="utf-8"))
+    document["unicore"] = {
+        "registry": address.registry,
+        "site": site,
+        "ca": str(address.ca_file),
+        "issuer": address.issuer,
+        "client_id": address.client_id,
+    }
+    write_text(record, yaml.safe_dump(document, sort_keys=False), mode=0o600)
 
 
 def require_free_port(port: int) -> None:

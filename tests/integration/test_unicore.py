@@ -106,6 +106,11 @@ def test_tokens_that_do_not_hold(unicore: Unicore, kind: str) -> None:
         Registry(transport(token, unicore.ca_file), unicore.registry_url)
 
 
+def test_a_token_of_the_server_s_own(unicore: Unicore, site: Client) -> None:
+    own = transport(site.issue_auth_token(lifetime=600), unicore.ca_file)
+    assert Client(own, unicore.site_url("bookworm")).access_info()["role"]["selected"] == "user"
+
+
 def test_a_user_without_a_login_is_anonymous(unicore: Unicore) -> None:
     given = transport(unicore.token("stranger"), unicore.ca_file)
     with pytest.raises(AuthenticationFailedException):

@@ -28,13 +28,18 @@ _FACTORY_KINDS = {"StorageFactory": f"storagefactories/{STORAGE_FACTORY}",
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks. `role` is user or anonymous; `method` None: no credentials were given."""
+    """Who asks. `role` is user or anonymous; `method` None: no credentials were given.
+
+    `may_renew`: it may have a token of the server's own.
+    """
 
     dn: str
     role: str
     uid: str = ""
     group: str = ""
     method: str | None = None
+    name: str = ""
+    may_renew: bool = True
 
     @property
     def is_user(self) -> bool:

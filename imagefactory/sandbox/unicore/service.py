@@ -15,7 +15,7 @@ from typing import Any
 from imagefactory.base.errors import FactoryError
 from imagefactory.base.values import Secret
 from imagefactory.sandbox.unicore import issuer as oidc
-from imagefactory.sandbox.unicore.certificates import LIFETIME
+from imagefactory.sandbox.unicore.certificates import LIFETIME as VALID
 from imagefactory.sandbox.unicore.core import (
     ANONYMOUS,
     COLLECTIONS,
@@ -33,6 +33,7 @@ from imagefactory.sandbox.unicore.core import (
 from imagefactory.sandbox.unicore.engine import Engine
 from imagefactory.sandbox.unicore.faults import FaultKind, FaultPlan, PlannedFault, read_faults
 from imagefactory.sandbox.unicore.jobs import Job, Owner
+from imagefactory.sandbox.unicore.own_tokens import LIFETIME, OwnTokens
 from imagefactory.sandbox.unicore.sessions import SECONDS, Sessions
 from imagefactory.sandbox.unicore.storages import ERROR_BODY, Storage
 from imagefactory.sandbox.unicore.wire import (
@@ -89,11 +90,19 @@ class Service:
     requests: Counter[str] = field(default_factory=Counter)
     since: datetime = field(default_factory=now)
     sessions: Sessions = field(default_factory=Sessions, repr=False)
+    own_tokens: OwnTokens = field(init=False, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def __post_init__(self) -> None:
+        self.own_tokens = OwnTokens(lambda: self.issuer.clock())
 
     def face(self, name: str) -> SiteFace:
         """What the site of that name says of itself."""
-        return SiteFace(name, self.base, self.issuer.url, self.since, self.since + LIFETIME)
+        return SiteFace(name, self.base, self.issuer.url, self.since, self.since + VALID)
+
+    def left(self) -> float:
+        """Seconds for which the server's certificate is valid still."""
+        return (self.since + VALID - now()).total_seconds()
 
     def handle(self, request: Request) -> Reply:
         """Answer, with the faults that are planned for such a request."""
@@ -146,18 +155,28 @@ class Service:
         if not credentials:
             return session_headers(self.sessions.begin(ANONYMOUS)), ANONYMOUS
         kind, _, token = credentials.partition(" ")
-        user = self.issuer.user_of(token) if kind == "Bearer" else None
-        if user is None:
+        caller = self._caller(token) if kind == "Bearer" else None
+        if caller is None:
             return {}, empty_reply(403)
-        caller = self._caller(user)
         return session_headers(self.sessions.begin(caller)), caller
 
-    def _caller(self, user: str) -> Caller:
-        dn = f"UID={user}@sandbox.test"
-        if user not in USERS:
-            return Caller(dn, "anonymous", method="OAUTH")
+    def _caller(self, token: str) -> Caller | None:
+        """Whose token it is, the server's own ones first; None if it does not hold."""
+        own = self.own_tokens.read(token)
+        user, may_renew = own or (self.issuer.user_of(token), True)
+        if user is None:
+            return None
         login = next(iter(self.engines.values())).around.login
-        return Caller(dn, "user", login.user, login.group, "OAUTH")
+        known = user in USERS
+        return Caller(
+            dn=f"UID={user}@sandbox.test",
+            role="user" if known else "anonymous",
+            uid=login.user if known else "",
+            group=login.group if known else "",
+            method="ETD" if own else "OAUTH",
+            name=user,
+            may_renew=may_renew,
+        )
 
     def _control(self, request: Request) -> Reply:
         """Faults of a double in another process; only who can read the secret may set them."""
@@ -221,6 +240,8 @@ class SiteService:
             return json_reply(core_document(self.face, self.caller))
         if parts[0] == "jobs":
             return self._jobs(request, parts[1:])
+        if parts == ("token",) and request.method == "GET":
+            return self._own_token(request)
         if parts[0] == "storages" and len(parts) > 1:
             return self._storage(request, parts[1:])
         if parts == ("factories", FACTORY):
@@ -229,6 +250,17 @@ class SiteService:
         if len(parts) == 1 and parts[0] in COLLECTIONS:
             return self._list(request, parts[0], self._children(parts[0], request))
         return empty_reply(404)
+
+    def _own_token(self, request: Request) -> Reply:
+        if not self.caller.may_renew:
+            return empty_reply(403)
+        lifetime = int(request.query.get("lifetime", LIFETIME))
+        renewable = request.query.get("renewable", "").lower() == "true"
+        if lifetime > self.service.left():
+            problem = "Requested token lifetime is longer than the remaining server certificate"
+            return error_reply(400, f"{problem} validity.")
+        token = self.service.own_tokens.issue(self.caller.name, lifetime, renewable)
+        return text_reply(token, "text/plain")
 
     def _children(self, name: str, request: Request) -> list[str]:
         if name == "factories":

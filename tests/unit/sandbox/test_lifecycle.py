@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from imagefactory.base.errors import ServiceAway, ToolFailed, UsageFault
+from imagefactory.base.files import write_text
 from imagefactory.base.report import Silent
 from imagefactory.base.values import Secret
 from imagefactory.sandbox import daemon, lifecycle, status
@@ -92,6 +93,8 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
             SandboxSite(site.name, "login", 1, settings.record(site.name), "s", "p", "a")
             for site in SITES
         )
+        for site in sites:
+            write_text(site.record, f"name: {site.name}\n")
         return Sandbox(settings.prefix, fake.address, settings.registry, settings.folder, sites)
 
     monkeypatch.setattr(lifecycle, "connect", connect)
@@ -113,9 +116,12 @@ def fake_unicore(running: list[UnicoreAddress], monkeypatch: pytest.MonkeyPatch)
         Secret("control"),
     )  # fmt: skip
 
-    def start(settings: SandboxSettings, ports: Mapping[str, int], _report: object) -> None:
+    def start(
+        settings: SandboxSettings, ports: Mapping[str, int], _report: object
+    ) -> UnicoreAddress:
         assert set(ports) == {site.name for site in SITES}
         running[:] = [address]
+        return address
 
     def stop(_settings: SandboxSettings, _report: object) -> None:
         running.clear()
@@ -146,12 +152,15 @@ def test_a_double_that_died_is_started_alone(engine: FakeEngine) -> None:
     lifecycle.up(Silent())
     before = names(engine)
     engine.unicore.clear()
+    record = sandbox_settings().record("trixie")
+    record.write_text("name: trixie\nunicore: {registry: an old one}\n")
     assert lifecycle.plan_up(Silent()).lines() == [
         "start the UNICORE double (no UNICORE/X) in front of both sites"
     ]
     lifecycle.up(Silent())
     assert lifecycle.plan_up(Silent()).complete
     assert names(engine) == before
+    assert "registry: https://127.0.0.1:1/registry\n" in record.read_text()
 
 
 def test_down_stops_the_double(engine: FakeEngine) -> None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import httpx
 import jwt
 import pytest
 
+from imagefactory.sandbox.unicore import FakeLogin, start_unicore
 from imagefactory.sandbox.unicore.issuer import CLIENT_ID, DEVICE_GRANT, OPENID, PATH, Issuer
+from imagefactory.sandbox.unicore.own_tokens import OwnTokens
 from imagefactory.sandbox.unicore.wire import Reply, Request
 
 BASE = "https://127.0.0.1:1"
@@ -170,3 +174,33 @@ def test_userinfo_names_the_user(flow: Flow) -> None:
     request = Request("GET", f"{PATH}{OPENID}/userinfo", headers=headers)
     assert body(flow.issuer.handle(request))["preferred_username"] == "colleague"
     assert flow.issuer.handle(Request("GET", f"{PATH}{OPENID}/userinfo")).status == 401
+
+
+def test_the_server_issues_tokens_of_its_own(flow: Flow) -> None:
+    own = OwnTokens(lambda: flow.now)
+    token = own.issue("scientist", 60, renewable=True)
+    assert own.read(token) == ("scientist", True)
+    assert own.read(own.issue("scientist", 60, renewable=False)) == ("scientist", False)
+    assert own.read(flow.issuer.token("scientist")) is None
+    assert flow.issuer.user_of(token) is None
+    assert OwnTokens(lambda: flow.now).read(token) is None
+    flow.now += 60
+    assert own.read(token) is None
+
+
+def test_an_own_token_outlives_the_issuer_s(tmp_path: Path) -> None:
+    with start_unicore(tmp_path, {"bookworm": FakeLogin(tmp_path)}, listen=False) as unicore:
+        start = unicore.issuer.clock()
+        first = unicore.token(lifetime=60)
+        base = unicore.site_url("bookworm")
+
+        def ask(token: str, path: str) -> httpx.Response:
+            with httpx.Client(transport=unicore.transport()) as client:
+                return client.get(f"{base}{path}", headers={"Authorization": f"Bearer {token}"})
+
+        own = ask(first, "/token?lifetime=86400").text
+        unicore.issuer.clock = lambda: start + 3600
+        assert ask(first, "").status_code == 403
+        assert ask(own, "").json()["client"]["authenticationMethod"] == "ETD"
+        assert ask(own, "/token").status_code == 403  # it is not renewable
+        assert ask(unicore.token(), "/token?lifetime=99999999").status_code == 400
