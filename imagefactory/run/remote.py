@@ -133,6 +133,11 @@ def fetch_run(record: RunRecord, link: Link, report: Report) -> RunRecord:
 def cancel_run(record: RunRecord, link: Link, report: Report) -> RunRecord:
     """Abort the job, and see that it has ended; the record says CANCELLED."""
     jobs = [str(record.job["id"])] if record.job.get("id") else _found(record, link)
+    if record.job.get("id") and _ask(record, link, report).state is JobState.FINISHED:
+        raise UsageFault(
+            "the job has finished: there is nothing to cancel", where=record.id,
+            fix=f"imagefactory runs fetch {record.id}",
+        )  # fmt: skip
     for job in jobs:
         _abort(job, link, report)
     keep_failure(record, JobState.CANCELLED, ToolFailed("cancelled by the user"))
@@ -141,9 +146,12 @@ def cancel_run(record: RunRecord, link: Link, report: Report) -> RunRecord:
 
 def take_results(record: RunRecord, seen: Seen, link: Link, report: Report) -> RunRecord:
     """From a job that is over to the record's end; any other than FINISHED raises."""
-    with resumable(record, report):
+    with _told_as_it_is(), resumable(record, report):
         if "re-command(s) failed" in seen.message:
-            raise _stage_one_failed(seen, link)
+            error = _stage_one_failed(seen, link)
+            # At once: a registry that was away may come back, but this job is over.
+            keep_failure(record, JobState.FAILED, error)
+            raise _Over(error)
         record = _with_stage_one(record, seen, link, report)
         ending = ending_of(seen, _text(link, seen, "stderr"))
         return collect(
@@ -188,6 +196,22 @@ def resumable(record: RunRecord, report: Report) -> Iterator[None]:
         if latest.failure is None:
             keep_failure(latest, JobState.FAILED, err)
         raise
+
+
+class _Over(FactoryError):
+    """Carries an error past `resumable`: it is in the record already."""
+
+    def __init__(self, error: FactoryError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+@contextmanager
+def _told_as_it_is() -> Iterator[None]:
+    try:
+        yield
+    except _Over as over:
+        raise over.error from None
 
 
 # --- the steps ------------------------------------------------------------------------------------
