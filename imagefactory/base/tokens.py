@@ -74,7 +74,7 @@ class TokenSource:
         """A token that has not ended. Raises TrustRefused if the source has only an old one."""
         now = self._clock()
         if self._token is None or _ends(self._token, now, EARLY_SECONDS):
-            self._token = self._fetch()
+            self._token = self._newer(now)
             if _ends(self._token, now, 0):
                 raise TokenRefused(
                     f"the token has ended {_ago(self._token, now)} ago",
@@ -82,6 +82,17 @@ class TokenSource:
                     fix="get a new one there, then go on: imagefactory runs resume RUN",
                 )
         return self._token
+
+    def _newer(self, now: float) -> Token:
+        old = self._token
+        try:
+            return self._fetch()
+        except FactoryError as err:
+            if old is not None and not _ends(old, now, 0):
+                return old  # it holds for a moment yet; the next request asks again
+            if old is None or isinstance(err, ServiceAway):
+                raise
+            raise TokenRefused.from_faults(err.faults) from None
 
 
 def read_token(text: str, source: str) -> Token:

@@ -67,7 +67,7 @@ def open_link(site: Site, report: Report, around: Surroundings | None = None) ->
             f"site {site.name} has no key unicore", fix="add it to the site record: docs/sites.md"
         )
     around = replace(around or Surroundings(), verify=verification(access))
-    issuer = Issuer(access.issuer, access.client_id) if access.issuer else None
+    issuer = Issuer(access.issuer, access.client_id) if access.client_id else None
     tokens = find_source(issuer, report, around)
     token = tokens.get()
     left = token.seconds_left(around.clock())
@@ -138,6 +138,11 @@ def cancel_run(record: RunRecord, link: Link, report: Report) -> RunRecord:
     """Abort the job, and see that it has ended; the record says CANCELLED."""
     with _alone(record) as latest:
         jobs = [str(latest.job["id"])] if latest.job.get("id") else _found(latest, link)
+        if latest.job.get("id") and _ask(latest, link, report).state is JobState.FINISHED:
+            raise UsageFault(
+                "the job has finished: there is nothing to cancel", where=record.id,
+                fix=f"imagefactory runs fetch {record.id}",
+            )  # fmt: skip
         for job in jobs:
             _abort(job, link, report)
         keep_failure(latest, JobState.CANCELLED, ToolFailed("cancelled by the user"))
@@ -148,7 +153,10 @@ def take_results(record: RunRecord, seen: Seen, link: Link, report: Report) -> R
     """From a job that is over to the record's end; any other than FINISHED raises."""
     with resumable(record, report):
         if "re-command(s) failed" in seen.message:
-            raise _stage_one_failed(seen, link)
+            error = _stage_one_failed(seen, link)
+            # At once: a registry that was away may come back, but this job is over.
+            keep_failure(record, JobState.FAILED, error)
+            raise error
         record = _with_stage_one(record, seen, link, report)
         ending = ending_of(seen, _text(link, seen, "stderr"))
         return collect(
@@ -186,11 +194,12 @@ def resumable(record: RunRecord, report: Report) -> Iterator[None]:
     try:
         yield
     except (ServiceAway, TokenRefused):
-        report.warn(f"the run can be gone on with: imagefactory runs resume {record.id}")
+        if not JobState(read_record(record.folder).state).is_final:
+            report.warn(f"the run can be gone on with: imagefactory runs resume {record.id}")
         raise
     except FactoryError as err:
         latest = read_record(record.folder)
-        if latest.failure is None:
+        if not JobState(latest.state).is_final:
             keep_failure(latest, JobState.FAILED, err)
         raise
 

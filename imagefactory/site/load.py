@@ -66,7 +66,7 @@ def list_sites() -> list[Site]:
 def read_site(path: Path) -> Site:
     """Read one record, complete it from the shipped one of its name; raises ConfigurationFault with
     every fault found."""
-    return _make_site(read_yaml(path, {"type": "object"}), path)
+    return _make_site(read_yaml(path, {"type": "object"}, empty_is_missing=True), path)
 
 
 def _make_site(own: dict[str, Any], path: Path) -> Site:
@@ -134,6 +134,8 @@ def _find_conflicts(document: dict[str, Any], path: Path) -> Iterator[Fault]:
             f"{path}: unicore",
             "write registry: and site:, or url:",
         )
+    if unicore is not None and "client_id" in unicore and "issuer" not in unicore:
+        yield Fault("a client_id needs its issuer", f"{path}: unicore", "add issuer:")
     if document["access"]["kind"] == "unicore" and unicore is None:
         yield Fault("access by UNICORE needs the key unicore", str(path), "add unicore:")
     queued = document["scheduler"]["kind"] == "slurm"

@@ -22,8 +22,8 @@ from imagefactory.run.description import (
     join_words,
 )
 from imagefactory.run.job import FOLDER, Via, program_of
-from imagefactory.run.plan import RunPlan
-from imagefactory.site import Launcher, Scheduler, Site, launch_argv
+from imagefactory.run.plan import RunPlan, decide_way
+from imagefactory.site import Access, Launcher, Scheduler, Site, launch_argv
 from tests.conftest import Golden
 from tests.unit.run.fake_site import make_plan, slurm_site
 
@@ -111,6 +111,23 @@ def test_a_site_without_partition_and_account_leaves_them_to_the_server() -> Non
 def test_the_folder_is_the_servers() -> None:
     words = ["--bind", f"{FOLDER}:{FOLDER}", "it's", "", "$HOME"]
     assert join_words(words) == "--bind \"$folder\":\"$folder\" 'it'\"'\"'s' '' '$HOME'"
+
+
+def test_the_plan_for_people(golden: Golden) -> None:
+    golden.check("run/plan-unicore.txt", "\n".join(unicore_plan().lines()) + "\n")
+
+
+@pytest.mark.parametrize(
+    ("kind", "asked", "way"),
+    [("ssh", None, Via.SHELL), ("ssh", Via.UNICORE, Via.UNICORE), ("unicore", None, Via.UNICORE)],
+)
+def test_what_carries_a_run(kind: str, asked: Via | None, way: Via) -> None:
+    assert decide_way(replace(slurm_site(), access=Access(kind)), asked) is way
+
+
+def test_no_shell_where_there_is_none() -> None:
+    with pytest.raises(UsageFault, match="no shell"):
+        decide_way(replace(slurm_site(), access=Access("unicore")), Via.SHELL)
 
 
 def test_a_file_is_no_image_for_unicore() -> None:

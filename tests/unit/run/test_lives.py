@@ -13,7 +13,7 @@ from imagefactory.base.errors import FactoryError, ToolFailed, UsageFault
 from imagefactory.base.report import Silent
 from imagefactory.run import cancel, read_record, resume
 from imagefactory.run.description import Mode
-from imagefactory.run.remote import finish_run, submit_run
+from imagefactory.run.remote import finish_run, go_on, submit_run
 from imagefactory.sandbox.unicore import FaultKind, PlannedFault
 from tests.unit.run.lives import (
     Killed,
@@ -103,3 +103,12 @@ def test_a_job_that_is_gone_before_its_files_came(world: World) -> None:
     with pytest.raises(ToolFailed, match="does not have the job any more"):
         submit_run(unicore_plan(world.site, "life-0"), Mode.BATCH, link, Silent())
     assert read_record("life-0").state == "FAILED"
+
+
+def test_a_late_second_client_leaves_a_finished_record_as_it_is(world: World) -> None:
+    link = world.link(Life(0))
+    record = submit_run(unicore_plan(world.site, "life-0"), Mode.BATCH, link, Silent())
+    finish_run(record, link, Silent())
+    with pytest.raises(UsageFault, match="the run is FINISHED"):
+        go_on(record, link, Silent())
+    assert read_record("life-0").state == "FINISHED"

@@ -21,7 +21,7 @@ from imagefactory.base.errors import (
     UsageFault,
 )
 from imagefactory.base.report import Silent
-from imagefactory.base.tokens import VARIABLE, Surroundings, TokenRefused
+from imagefactory.base.tokens import FILE_VARIABLE, VARIABLE, Surroundings, TokenRefused
 from imagefactory.run import later
 from imagefactory.run.description import Mode
 from imagefactory.run.outcome import Ending
@@ -201,6 +201,12 @@ def test_stage_one_fails_as_it_does_through_ssh(remote: Remote) -> None:
     assert mains(remote) == 0
 
 
+def test_a_registry_that_was_away_ends_the_job(remote: Remote) -> None:
+    remote.pre, remote.errors = Outcome(13), "the registry cannot be reached from login\n"
+    assert "the registry cannot be reached" in str(remote.fail(ServiceAway))
+    assert read_record(RUN).state == "FAILED", "this job is over: there is nothing to resume"
+
+
 def test_another_image_is_refused(remote: Remote) -> None:
     remote.stage_says = f"image /shared/store/x.sif sha256:{'0' * 64}"
     assert "another image" in str(remote.fail(TrustRefused))
@@ -357,6 +363,33 @@ def test_cancel(remote: Remote, lost: int) -> None:
         remote.fault(FaultKind.ABORT_LOST, "", times=lost)
     assert later.cancel(RUN, remote.report, remote.link()).state == "CANCELLED"
     assert remote.login.cancelled
+
+
+def test_a_finished_job_is_not_cancelled(remote: Remote) -> None:
+    remote.submit()
+    for _ in range(20):
+        remote.unicore.turn()
+    with pytest.raises(UsageFault, match="nothing to cancel"):
+        later.cancel(RUN, remote.report, remote.link())
+    assert later.fetch(RUN, remote.report, remote.link()).state == "FINISHED"
+
+
+def test_a_token_source_that_goes_away_leaves_the_run(remote: Remote, tmp_path: Path) -> None:
+    now, path = [1_800_000_000.0], tmp_path / "token"
+    remote.unicore.issuer.clock = lambda: now[0]
+    path.write_text(remote.unicore.token(lifetime=4000))
+    path.chmod(0o600)
+    around = Surroundings({FILE_VARIABLE: str(path)}, sleep=remote.sleep, clock=lambda: now[0])
+    link = open_link(remote.site(), remote.report, around)
+    record = remote.submit(link=link)
+    path.unlink()
+    now[0] += 3950
+    assert link.unicore.look(record.job["id"], remote.report).word, "it holds for 50 s yet"
+    now[0] += 50
+    with pytest.raises(TokenRefused):
+        finish_run(record, link, remote.report)
+    assert read_record(RUN).failure is None
+    assert later.resume(RUN, remote.report, remote.link()).state == "FINISHED"
 
 
 def test_an_abort_that_does_nothing_is_told(remote: Remote) -> None:

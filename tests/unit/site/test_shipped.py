@@ -125,3 +125,13 @@ def test_sources_of_nothing(name: list[str], said: str) -> None:
     done = CliRunner().invoke(imagefactory, ["sites", *name, "--sources"])
     assert done.exit_code == 2
     assert said in done.output
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_shipped_record_may_be_copied_and_filled_in(name: str) -> None:
+    top = Path(__file__).parents[3] / "sites"
+    write(name, (top / f"{name}.yaml").read_text(encoding="utf-8"))
+    with pytest.raises(ConfigurationFault) as caught:
+        load_site(name)
+    assert "unknown key" not in str(caught.value)
+    assert "the key 'store' is missing" in str(caught.value)
