@@ -198,7 +198,7 @@ def resumable(record: RunRecord, report: Report) -> Iterator[None]:
         raise
 
 
-class _Over(FactoryError):
+class _Over(Exception):
     """Carries an error past `resumable`: it is in the record already."""
 
     def __init__(self, error: FactoryError) -> None:
