@@ -64,7 +64,7 @@ def overrides_of(seed: int | None, pairs: tuple[str, ...]) -> dict[str, str]:
     show_default=True,
     help="With unicore: how it tracks the job, see `job show`.",
 )
-@click.option("--detach", is_flag=True, help="With unicore: end when the job is started.")
+@click.option("--detach", is_flag=True, help="End when the job is started; later: runs watch.")
 @verb(dry_run=True)
 def run(
     session: Session,

@@ -52,19 +52,22 @@ def execute(
     """Do the run; returns the record of a finished one.
 
     Any other end raises a FactoryError, after the record of the failed run was written. `mode` is
-    for runs through UNICORE, and so is `detach`: then the record of the started run is returned.
+    for runs through UNICORE. With `detach` the record is that of a run whose job is started.
     """
     if plan.via is Via.UNICORE:
         link = open_link(plan.site, report)
         record = submit_run(plan, mode, link, report)
         return record if detach else finish_run(record, link, report)
-    if detach:
-        raise UsageFault("a run through a shell cannot be detached", fix="--via unicore")
+    if detach and plan.site.scheduler.kind == "none":
+        raise UsageFault(
+            f"site {plan.site.name} has no queue: no run there goes on without us",
+            fix="leave --detach away",
+        )
     with open_shell(plan.site.access, report) as shell:
-        return execute_with(plan, Tools(shell), report)
+        return execute_with(plan, Tools(shell), report, detach=detach)
 
 
-def execute_with(plan: RunPlan, tools: Tools, report: Report) -> RunRecord:
+def execute_with(plan: RunPlan, tools: Tools, report: Report, *, detach: bool = False) -> RunRecord:
     """As `execute`, with a shell that is open already."""
     record = new_record(plan)
     write_text(record.folder / "job.sh", plan.job)
@@ -86,7 +89,7 @@ def execute_with(plan: RunPlan, tools: Tools, report: Report) -> RunRecord:
             job=record.job | {"id": slurm.submit(tools.shell, plan.folder)},
         )  # fmt: skip
         write_record(record)  # at once: a client that is killed now can be resumed
-    return follow(record, plan.site, tools, report)
+    return record if detach else follow(record, plan.site, tools, report)
 
 
 def follow(record: RunRecord, site: Site, tools: Tools, report: Report) -> RunRecord:
