@@ -23,6 +23,7 @@ lint: .venv/ready
 bench: .venv/ready
 	@$(VENV)/imagefactory setup $(V)
 	@$(VENV)/python benchmarks/bench.py
+	@IMAGEFACTORY_LIVES=600 $(VENV)/pytest -q -s tests/integration/test_lives.py
 
 .venv/ready: scripts/bootstrap requirements.lock pyproject.toml
 	@sh scripts/bootstrap
