@@ -275,7 +275,7 @@ def _as_in_paper(plan: RunPlan, mode: Mode) -> Job:
         script = "run_container.slurm"
         name = plan.image.reference.rpartition("/")[2].partition(":")[0].partition("@")[0]
         image = f"{name}.sif"
-        pull = f"apptainer pull -F {image} {plan.image.reference}"
+        pull = f"{plan.site.apptainer} pull -F {image} {plan.image.reference}"
         description = {
             "Executable": "sbatch",
             "Arguments": [script],
@@ -295,14 +295,14 @@ def _as_in_paper(plan: RunPlan, mode: Mode) -> Job:
 def _paper_script(plan: RunPlan, mode: Mode, image: str) -> str:
     """Listing 4, and its likes for Listing 1, of which the paper does not show the scripts."""
     hours, minutes = divmod(plan.site.scheduler.time_limit_minutes, 60)
-    program = "python3 inside/start.py parameters.json"
+    program, apptainer = "python3 inside/start.py parameters.json", plan.site.apptainer
     slurm = [
         f"#SBATCH --nodes={plan.geometry.nodes}",
         f"#SBATCH --time={hours:02}:{minutes:02}:00",
         "",
-        f"srun --mpi={plan.site.launcher.plugin} apptainer exec --sharens {image} \\",
+        f"srun --mpi={plan.site.launcher.plugin} {apptainer} exec --sharens {image} \\",
         f"  {program}",
     ]
-    login = [f"apptainer exec {image} {program}"]
+    login = [f"{apptainer} exec {image} {program}"]
     lines = login if mode is Mode.PAPER_LOGIN else slurm
     return "\n".join(["#!/bin/bash", *lines]) + "\n"

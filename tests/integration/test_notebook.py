@@ -13,8 +13,6 @@ from imagefactory.base.process import Runner
 from imagefactory.base.report import Silent
 
 if TYPE_CHECKING:
-    import pytest
-
     from imagefactory.base.values import ImageRef
     from imagefactory.sandbox import Sandbox
 
@@ -31,19 +29,37 @@ def outputs(notebook: Path) -> dict[str, str]:
     }
 
 
-def test_two_sites(
-    sandbox: Sandbox, pushed_ref: ImageRef, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert sandbox.sites
-    notebook = tmp_path / "two_sites.ipynb"
-    shutil.copy(TOP / "examples" / notebook.name, notebook)
-    monkeypatch.setenv("JUPYTER_PLATFORM_DIRS", "1")  # else jupyter_core warns
+def run_notebook(name: str, image: ImageRef, folder: Path) -> dict[str, str]:
+    """Run a copy of a notebook with Jupyter's own kernel; what its cells printed."""
+    notebook = folder / name
+    shutil.copy(TOP / "examples" / name, notebook)
     Runner(Silent()).run(
         BIN / "jupyter-execute", "--inplace", notebook, timeout=600, cwd=TOP,
-        extra={"IMAGE": str(pushed_ref), "PATH": f"{BIN}:{os.environ['PATH']}"},
+        extra={
+            "IMAGE": str(image),
+            "PATH": f"{BIN}:{os.environ['PATH']}",
+            "JUPYTER_PLATFORM_DIRS": "1",  # else jupyter_core warns
+        },
     )  # fmt: skip
-    said = outputs(notebook)
+    return outputs(notebook)
+
+
+def test_two_sites(sandbox: Sandbox, pushed_ref: ImageRef, tmp_path: Path) -> None:
+    assert sandbox.sites
+    said = run_notebook("two_sites.ipynb", pushed_ref, tmp_path)
     assert said["run"].count("SUBMITTED") == 2
     assert said["wait"].count("FINISHED") == 2
     assert "IDENTICAL" in said["compare"]
     assert "CANCELLED" in said["cancel"]
+
+
+def test_the_papers_listings(sandbox: Sandbox, pushed_ref: ImageRef, tmp_path: Path) -> None:
+    assert sandbox.sites
+    said = run_notebook("paper_listings.ipynb", pushed_ref, tmp_path)
+    assert said["stage"].strip() == "FINISHED"
+    assert "JobStatus.SUCCESSFUL exit code 0 finished ranks: 1" in said["login"]
+    for listing in ("batch", "container"):  # accepted, and nothing more
+        assert "JobStatus.SUCCESSFUL finished ranks at that moment: 0" in said[listing]
+        assert "finished ranks later: 1" in said[listing]
+    assert '"Executable": "sbatch"' in said["container"]
+    assert '"Executable": "/bin/sh"' in said["tracked"]
