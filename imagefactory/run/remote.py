@@ -152,8 +152,8 @@ def cancel_run(record: RunRecord, link: Link, report: Report) -> RunRecord:
 def take_results(record: RunRecord, seen: Seen, link: Link, report: Report) -> RunRecord:
     """From a job that is over to the record's end; any other than FINISHED raises."""
     with resumable(record, report):
-        if "re-command(s) failed" in seen.message:
-            error = _stage_one_failed(seen, link)
+        error = _never_begun(seen, link)
+        if error is not None:
             # At once: a registry that was away may come back, but this job is over.
             keep_failure(record, JobState.FAILED, error)
             raise error
@@ -317,6 +317,20 @@ def _abort(job: str, link: Link, report: Report) -> None:
             return
     report.warn("the server took the abort, but the job goes on there")
     raise ToolFailed("the job could not be cancelled", where=job, fix="ask the site")
+
+
+def _never_begun(seen: Seen, link: Link) -> FactoryError | None:
+    """Why a job ended before the run began; None if it began."""
+    if "re-command(s) failed" in seen.message:
+        return _stage_one_failed(seen, link)
+    if seen.message.startswith("Processing failed"):
+        return ToolFailed(
+            "the site did not take the job",
+            where=link.unicore.where,
+            fix="check partition, account, time limit and nodes of the site record",
+            detail=seen.message,
+        )
+    return None
 
 
 def _stage_one_failed(seen: Seen, link: Link) -> FactoryError:

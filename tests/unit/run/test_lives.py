@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -112,3 +114,26 @@ def test_a_late_second_client_leaves_a_finished_record_as_it_is(world: World) ->
     with pytest.raises(UsageFault, match="the run is FINISHED"):
         go_on(record, link, Silent())
     assert read_record("life-0").state == "FINISHED"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"partition": "nosuch"}, "Queue = nosuch"),
+        ({"time_limit_minutes": 44640}, "Runtime=2678400"),
+        ({}, "Invalid account"),
+    ],
+)
+def test_what_the_site_refuses_is_told_as_through_a_shell(
+    world: World, wrong: dict[str, Any], said: str
+) -> None:
+    if not wrong:
+        world.login.refuses = "sbatch: error: Invalid account or account/partition combination"
+    plan, link = unicore_plan(world.site, "life-0"), world.link(Life(0))
+    site = replace(plan.site, scheduler=replace(plan.site.scheduler, **wrong))
+    record = submit_run(replace(plan, site=site), Mode.BATCH, link, Silent())
+    with pytest.raises(ToolFailed, match="the site did not take the job") as caught:
+        finish_run(record, link, Silent())
+    assert said in caught.value.detail
+    assert "partition, account" in str(caught.value)
+    assert read_record("life-0").state == "FAILED"
