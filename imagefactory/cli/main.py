@@ -22,6 +22,7 @@ VERBS = {
     "models": ("models", "The networks that can be run, with their parameters."),
     "run": ("run", "Run a model from an image at a site."),
     "runs": ("run", "The runs so far."),
+    "store": ("store", "The images in a site's store; remove what no run needs."),
     "job": ("job", "A run as a UNICORE job description."),
     "compare": ("compare", "Say whether two runs computed the same."),
     "demo": ("demo", "One image from recipe to cross-site verdict."),

@@ -16,6 +16,7 @@ from imagefactory.run.later import cancel, fetch, resume, watch
 from imagefactory.run.plan import RunPlan, plan_run
 from imagefactory.run.record import RunRecord, list_records, read_record, runs_folder
 from imagefactory.run.shell import SiteShell, open_shell
+from imagefactory.run.store import StoredImage, clean_store
 
 __all__ = [
     "AS_IN_PAPER",
@@ -26,8 +27,10 @@ __all__ = [
     "RunPlan",
     "RunRecord",
     "SiteShell",
+    "StoredImage",
     "Via",
     "cancel",
+    "clean_store",
     "describe",
     "execute",
     "fetch",

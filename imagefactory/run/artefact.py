@@ -30,6 +30,16 @@ def read_job(folder: Path) -> dict[str, Any]:
     return dict(document)
 
 
+def read_files(folder: Path) -> dict[str, bytes]:
+    """The files to upload that `write_job` wrote into a folder, by relative name."""
+    files = folder / "files"
+    return {
+        str(path.relative_to(files)): path.read_bytes()
+        for path in files.rglob("*")
+        if path.is_file()
+    }
+
+
 def write_files(job: Job, folder: Path) -> list[Path]:
     """Write the files to upload, under their relative names; returns them in order of the names."""
     for name, content in job.files.items():

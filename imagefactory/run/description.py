@@ -122,6 +122,19 @@ def describe(plan: RunPlan, mode: Mode = Mode.BATCH) -> Job:
     return Job(mode, description, files, str(plan.image.pinned), str(plan.image.sif))
 
 
+def on_login_node(name: str, script: str, arguments: Sequence[str]) -> dict[str, Any]:
+    """The description of a job that runs a script, which is uploaded, on the login node."""
+    description = {
+        "Name": name,
+        "Executable": "/bin/sh",
+        "Arguments": [script, *arguments],
+        "Job type": "ON_LOGIN_NODE",
+        "haveClientStageIn": "true",
+    }
+    check_words(description)
+    return description
+
+
 def job_name(run_id: str) -> str:
     """The job's name. Slurm's is another where ours has a `-`: the server then takes UNICORE_job
     (facts/unicore-nmpi.md 2.9)."""

@@ -34,7 +34,12 @@ from imagefactory.site import Site
 
 # Without Slurm job.sh is run in place; its streams go where sbatch puts them.
 RUN_HERE = 'cd "$1" && mkdir -p output && exec sh job.sh >output/job.log 2>&1 </dev/null'
-CHECK_FILE = 'test -r "$1" || exit 1; "$2" --version'
+# With the mark that stage_one.sh leaves: this run needs the image.
+CHECK_FILE = """
+test -r "$1" || exit 1
+mkdir -p "${1%/*}/.used" && touch "${1%/*}/.used/$3"
+"$2" --version
+"""
 ASK_SECONDS = 120.0
 
 
@@ -119,8 +124,9 @@ def _stage(plan: RunPlan, tools: Tools, report: Report) -> Staged:
     if plan.image.source is not None:
         store_file(plan.image.source, Path(plan.image.path), plan.image.sif)
         done = tools.shell.run(
-            CHECK_FILE, plan.image.path, plan.site.apptainer, timeout=ASK_SECONDS
-        )
+            CHECK_FILE, plan.image.path, plan.site.apptainer, f"{plan.image.sif.hex}.{plan.id}",
+            timeout=ASK_SECONDS,
+        )  # fmt: skip
         if done.status:
             raise ToolFailed(
                 "the user who runs images cannot read the image, or has no Apptainer",

@@ -67,7 +67,7 @@ class RunPlan:
         if self.image.pinned is None:
             return []
         return stage_one_arguments(
-            self.site.store, self.image.pinned, self.image.sif, self.image.size, self.site.apptainer
+            self.site, self.image.pinned, self.image.sif, self.image.size, self.id
         )
 
     def lines(self) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -28,9 +28,9 @@ from imagefactory.base.http import retrying
 from imagefactory.base.process import Done
 from imagefactory.base.report import Report, Silent, clock
 from imagefactory.base.tokens import Issuer, Surroundings, TokenRefused, find_source
-from imagefactory.run.artefact import read_job, write_job
+from imagefactory.run.artefact import read_files, read_job, write_job
 from imagefactory.run.collecting import collect
-from imagefactory.run.description import Mode, describe
+from imagefactory.run.description import Mode, describe, on_login_node
 from imagefactory.run.keeping import keep_failure, new_record, timed
 from imagefactory.run.outcome import Ending
 from imagefactory.run.parcel import LIMIT_BYTES, unpack
@@ -188,6 +188,28 @@ def poll_pauses() -> Iterator[float]:
         yield 30
 
 
+def run_on_login_node(
+    link: Link, name: str, files: Mapping[str, str], arguments: Sequence[str], report: Report
+) -> Done:
+    """Run the first of `files`, a POSIX script, on the site's login node, and wait for it.
+
+    A post whose reply is lost leaves a job that was never started; nothing was done then.
+    """
+    script = next(iter(files))
+    contents = {path: text.encode() for path, text in files.items()}
+    job = link.unicore.submit(on_login_node(name, script, arguments))
+    for pause in poll_pauses():
+        seen = _surely(link, job, lambda: link.unicore.look(job, report))
+        if seen.state.is_final:
+            break
+        if seen.word == "READY":
+            _upload_and_start(job, seen.folder, contents, link)
+        link.sleep(pause)
+    status = seen.exit_code if seen.exit_code is not None else 1
+    errors = _text(link, seen, "stderr") or ("" if status == 0 else seen.message)
+    return Done((script, *arguments), status, _text(link, seen, "stdout"), errors, 0.0)
+
+
 @contextmanager
 def resumable(record: RunRecord, report: Report) -> Iterator[None]:
     """An error that may pass leaves a run that can be gone on with; any other one its record."""
@@ -260,14 +282,17 @@ def _send(record: RunRecord, link: Link, report: Report) -> RunRecord:
     else:
         raise ServiceAway(f"the job is {seen.word}, and takes no files yet", where=job)
     if seen.word == "READY":
-        files = record.folder / "job" / "files"
-        for path in sorted(path for path in files.rglob("*") if path.is_file()):
-            _surely(link, job, lambda path=path: link.unicore.upload(  # type: ignore[misc]
-                seen.folder, str(path.relative_to(files)), path
-            ))  # fmt: skip
-        _surely(link, job, lambda: link.unicore.start(job))
+        _upload_and_start(job, seen.folder, read_files(record.folder / "job"), link)
     record = replace(record, state=JobState.SUBMITTED)
     return _kept(record, started=True, folder=seen.folder)
+
+
+def _upload_and_start(job: str, folder: str, files: Mapping[str, bytes], link: Link) -> None:
+    for name, content in sorted(files.items()):
+        _surely(link, job, lambda name=name, content=content: link.unicore.upload(  # type: ignore[misc]
+            folder, name, content
+        ))  # fmt: skip
+    _surely(link, job, lambda: link.unicore.start(job))
 
 
 def _watch(record: RunRecord, link: Link, report: Report) -> tuple[RunRecord, Seen]:
@@ -339,7 +364,7 @@ def _stage_one_failed(seen: Seen, link: Link) -> FactoryError:
     status = int(found[1]) if found else 1
     script = _text(link, seen, "stage.sh").splitlines()
     words = script[-1].split()[3:] if script else []
-    arguments = words if len(words) == 5 else ["", "", "", "0", ""]
+    arguments = words if len(words) == 6 else ["", "", "", "0", "", ""]
     return explain_stage_one(
         Done(("stage_one.sh",), status, "", errors or seen.message, 0.0),
         arguments,

@@ -95,13 +95,13 @@ class UnicoreSite:
                 folder=str(found["_links"]["workingDirectory"]["href"]),
             )
 
-    def upload(self, folder: str, name: str, source: Path) -> None:
+    def upload(self, folder: str, name: str, content: bytes) -> None:
         """Put one file into a job's folder; a second time does no harm."""
         with _told(f"{folder}: {name}"):
             reply = self.transport.put(
                 url=_file(folder, name),
                 headers={"Content-Type": "application/octet-stream"},
-                content=source.read_bytes(),
+                content=content,
             )
             if reply.content:  # an error page of something between us and the server
                 raise ServiceAway("the server did not take the file", where=f"{folder}: {name}")

@@ -57,9 +57,9 @@ def test_the_papers_listings(sandbox: Sandbox, pushed_ref: ImageRef, tmp_path: P
     assert sandbox.sites
     said = run_notebook("paper_listings.ipynb", pushed_ref, tmp_path)
     assert said["stage"].strip().endswith("FINISHED")
-    assert "JobStatus.SUCCESSFUL exit code 0 finished ranks: 1" in said["login"]
+    assert "SUCCESSFUL exit code 0 finished ranks: 1" in said["login"]
     for listing in ("batch", "container"):  # accepted, and nothing more
-        assert "JobStatus.SUCCESSFUL finished ranks at that moment: 0" in said[listing]
+        assert "SUCCESSFUL finished ranks at that moment: 0" in said[listing]
         assert "finished ranks later: 1" in said[listing]
     assert '"Executable": "sbatch"' in said["container"]
     assert '"Executable": "/bin/sh"' in said["tracked"]
