@@ -233,7 +233,7 @@ def fresh(plan: Callable[..., RunPlan], sandbox: Sandbox) -> Iterator[RunPlan]:
 
 def listing(plan: RunPlan, sandbox: Sandbox) -> list[str]:
     login = sandbox.site(plan.site.name).login
-    return in_container(sandbox, login, f"ls -A {plan.site.store}").split()
+    return in_container(sandbox, login, f"ls -A --ignore .used {plan.site.store}").split()
 
 
 def test_two_runs_stage_the_same_image_at_once(
