@@ -38,8 +38,13 @@ def open_client(
     )
 
 
-def explain(err: httpx.HTTPError, where: str) -> FactoryError:
-    """What an HTTP failure means for a user."""
+def explain(
+    err: httpx.HTTPError,
+    where: str,
+    authority: str = "set SSL_CERT_FILE to the file with its authority's certificate",
+) -> FactoryError:
+    """What an HTTP failure means for a user; `authority` says where one that we do not know of is
+    named."""
     import httpx
 
     if isinstance(err, httpx.HTTPStatusError):
@@ -48,7 +53,7 @@ def explain(err: httpx.HTTPError, where: str) -> FactoryError:
         return TrustRefused(
             "the server's certificate is not trusted",
             where=where,
-            fix="set SSL_CERT_FILE to the file with its authority's certificate",
+            fix=authority,
         )
     if isinstance(err, httpx.TimeoutException):
         return ServiceAway("the server did not answer in time", where=where, fix="try again later")

@@ -36,7 +36,7 @@ from imagefactory.run.outcome import Ending
 from imagefactory.run.parcel import LIMIT_BYTES, unpack
 from imagefactory.run.plan import RunPlan
 from imagefactory.run.record import RunRecord, read_record, write_record
-from imagefactory.run.staging import Staged, explain_stage_one, read_line
+from imagefactory.run.staging import MARK, Staged, explain_stage_one, read_line
 from imagefactory.run.states import JobState
 from imagefactory.run.unicore import NotThere, Seen, UnicoreSite, connect, verification
 from imagefactory.site import Site, load_site
@@ -46,6 +46,7 @@ T = TypeVar("T")
 AWAY_PAUSES = (2.0, 5.0, 15.0, 30.0, 60.0)
 TEXT_BYTES = 1_000_000
 PRE = ".UNICORE_PRE_0"
+TAIL_BYTES = 400
 ABORTS = 3
 _BEGUN = {"QUEUED", "RUNNING", "STAGINGOUT", "SUCCESSFUL", "FAILED"}
 LOOKS_AFTER_ABORT = 5
@@ -296,13 +297,15 @@ def _upload_and_start(job: str, folder: str, files: Mapping[str, bytes], link: L
 
 
 def _watch(record: RunRecord, link: Link, report: Report) -> tuple[RunRecord, Seen]:
-    last, job = "", str(record.job["id"])
+    last, job, staged = "", str(record.job["id"]), Staged()
     for pause in poll_pauses():
         seen = _ask(record, link, report, last)
         if seen.state.is_final:
             return record, seen
         if seen.word == "READY":  # the start did not come through
             _surely(link, job, lambda: link.unicore.start(job))
+        if seen.word == "QUEUED" and not staged.image:
+            _tell_progress(seen, link, staged, report)
         if seen.word != last:
             report.note(f"job {job.rpartition('/')[2]}: {seen.word}")
             record = replace(record, state=seen.state)
@@ -310,6 +313,17 @@ def _watch(record: RunRecord, link: Link, report: Report) -> tuple[RunRecord, Se
         last = seen.word
         link.sleep(pause)
     raise AssertionError  # the pauses do not end
+
+
+def _tell_progress(seen: Seen, link: Link, staged: Staged, report: Report) -> None:
+    """Bytes of the pull, as stage one wrote last. A look that fails is not worth a second one."""
+    try:
+        text = link.unicore.tail(seen.folder, f"{PRE}/stdout", TAIL_BYTES)
+    except ServiceAway:
+        return
+    for line in text.decode("utf-8", "replace").splitlines():
+        if line.startswith((f"{MARK}bytes ", f"{MARK}image ")):
+            read_line(line, staged, report)
 
 
 def _ask(record: RunRecord, link: Link, report: Report, last: str = "") -> Seen:

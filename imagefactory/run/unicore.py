@@ -134,6 +134,14 @@ class UnicoreSite:
             wanted = min(int(found["size"]), limit)
             return self._part(folder, name, 0, wanted) if wanted else b""
 
+    def tail(self, folder: str, name: str, limit: int) -> bytes:
+        """The last `limit` bytes of a file; none where it is not there."""
+        with _told(f"{folder}: {name}"):
+            found = self._stat(folder, name)
+            whole = int(found["size"]) if found and not found.get("isDirectory") else 0
+            count = min(whole, limit)
+            return self._part(folder, name, whole - count, count) if count else b""
+
     def download(self, folder: str, name: str, to: Path, limit: int) -> bool:
         """Fetch a file, in parts, each with its size checked; False where it is not there.
 
@@ -273,9 +281,9 @@ def _told(where: str) -> Iterator[None]:
         raise ToolFailed("the server gave an address that is none", where=where) from None
     except httpx.HTTPError as err:
         found = _REFUSED.match(str(err))
-        raise (
-            explain_refusal(int(found[1]), found[2], where) if found else explain(err, where)
-        ) from None
+        if found:
+            raise explain_refusal(int(found[1]), found[2], where) from None
+        raise explain(err, where, "name it in unicore.ca of the site record") from None
     except (ValueError, KeyError, TypeError, AttributeError):
         raise ServiceAway(
             "the server's answer is not UNICORE's",

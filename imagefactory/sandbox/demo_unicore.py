@@ -14,7 +14,7 @@ from imagefactory.sandbox.unicore.background import issue_token, require_unicore
 
 SITE = "bookworm"
 OURSELVES = "import sys; from imagefactory.cli import main; sys.exit(main())"
-TOKEN_SECONDS = 600
+TOKEN_SECONDS = 3600
 VERB_SECONDS = 600.0
 
 

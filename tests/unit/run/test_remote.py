@@ -201,6 +201,28 @@ def test_stage_one_fails_as_it_does_through_ssh(remote: Remote) -> None:
     assert mains(remote) == 0
 
 
+def test_the_pull_is_seen_while_it_goes_on(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = []
+    monkeypatch.setattr(
+        remote.report, "progress", lambda what, done, total: told.append((what, done, total))
+    )
+    remote.pre = Outcome(0, looks=3)
+    says = remote.stage_says
+    remote.stage_says = "takeover login1 77\nimagefactory bytes 100 4000\n"
+    remote.fault(FaultKind.UNAVAILABLE, "GET .*PRE_0/stdout", times=1)  # told of at the next look
+    written = remote.folder / "site" / "jobs"
+
+    def go_on() -> None:
+        if told:  # stage one ends
+            for path in written.glob("*/.UNICORE_PRE_0/stdout"):
+                path.write_text(f"imagefactory {says}\n", "utf-8")
+
+    remote.on_sleep = go_on
+    assert remote.go().state == "FINISHED"
+    assert set(told) == {("pulling the image", 100, 4000)}
+    assert not remote.report.warnings
+
+
 def test_a_registry_that_was_away_ends_the_job(remote: Remote) -> None:
     remote.pre, remote.errors = Outcome(13), "the registry cannot be reached from login\n"
     assert "the registry cannot be reached" in str(remote.fail(ServiceAway))
