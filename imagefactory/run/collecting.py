@@ -40,10 +40,12 @@ def collect(
         job=record.job | ({"word": ending.word} if ending.word else {}), **facts,
     )  # fmt: skip
     record, outcome = _keep_spikes(record, output, outcome)
-    write_record(record)
+    if outcome.error is None:
+        write_record(record)
+    else:
+        keep_failure(record, outcome.state, outcome.error)
     shutil.rmtree(output.parent, ignore_errors=True)
     if outcome.error is not None:
-        keep_failure(record, outcome.state, outcome.error)
         raise outcome.error
     return record
 

@@ -15,7 +15,8 @@
 # staging leaves STORE/.used/HEX.RUN, dated, before it looks for the image. SCHEDULER is slurm or
 # none; ACT is remove, or show: nothing is removed then.
 #
-# Standard output: lines "imagefactory WORD ...". Needs coreutils and apptainer, nothing else.
+# Standard output: lines "imagefactory WORD ...". Needs coreutils and apptainer, nothing else. Where
+# there is curl, a pull that was cut goes on from STORE/.part-HEX; apptainer begins anew.
 # Exit status: 0 done, 10 wrong arguments, 11 no apptainer, 12 no space, 13 registry away,
 # 14 not in the registry, 15 registry refused us, 16 wrong bytes, 17 store not writable,
 # 18 the pull failed otherwise, 19 Slurm cannot be asked.
@@ -119,7 +120,8 @@ follow() {
     child=$1
     while kill -0 "$child" 2>/dev/null; do
         beat
-        [ "$2" != bytes ] || say bytes "$(du -s -B1 "$work" | cut -f1)" "$size"
+        here=$(du -s -B1 "$2" 2>/dev/null | cut -f1)
+        [ "$2" = quiet ] || say bytes "${here:-0}" "$size"
         sleep 0.5
     done
     wait "$child"
@@ -162,6 +164,8 @@ cleanup() {
     trap '' HUP INT TERM PIPE
     [ -z "$child" ] || kill "$child" 2>/dev/null
     [ -z "$child" ] || wait "$child" 2>/dev/null
+    # Only now: its writer is dead, and nobody else has this file.
+    [ ! -s "$part" ] || mv -T "$part" "$store/.part-$hex" 2>/dev/null
     [ -z "$locked" ] || release_lock
     rm -rf "$work" "$lock.new-$token"
 }
@@ -188,7 +192,10 @@ explain_pull() {
     text=$(tail -c 2000 "$work/log")
     printf '%s\n' "$text" >&2
     case $text in
-    *"no space left on device"* | *"quota exceeded"*) fail 12 "no space in $store" ;;
+    *"no space left on device"* | *"quota exceeded"*)
+        rm -f "$part"
+        fail 12 "no space in $store"
+        ;;
     *"verifying sha256"* | *"match expected size"*) fail 16 "the registry has wrong bytes" ;;
     *x509:* | *certificate*) fail 15 "the registry's certificate is not trusted here" ;;
     *_UNKNOWN:* | *NOT_FOUND* | *"404 "*) fail 14 "the registry has no such image" ;;
@@ -199,24 +206,84 @@ explain_pull() {
         fail 13 "the registry cannot be reached from $(uname -n)"
         ;;
     esac
+    # On a full disk nobody could write down what is wrong.
+    [ -s "$work/log" ] || [ "$(df --output=avail -B1 "$store" | tail -n 1)" -ge "$size" ] ||
+        fail 12 "no space in $store"
     fail 18 "apptainer pull failed"
 }
 
-pull() {
+apptainer_pull() {
     mkdir "$work/tmp" || fail 12 "cannot write into the store: $store"
-    guard=''
-    # A puller that is killed outright must not leave its apptainer behind.
-    setpriv --pdeathsig TERM true 2>/dev/null && guard='setpriv --pdeathsig TERM'
     # shellcheck disable=SC2086 # the guard is words
     APPTAINER_TMPDIR=$work/tmp APPTAINER_DISABLE_CACHE=1 \
         $guard "$apptainer" pull --disable-cache "$work/image.sif" "$reference" \
         >"$work/log" 2>&1 &
-    follow $! bytes || explain_pull
-    matches "$work/image.sif" ||
-        fail 16 "the image that came has the sha256 ${sum:-?}, not $hex"
-    chmod 444 "$work/image.sif"
-    sync "$work/image.sif" 2>/dev/null || sync
-    mv -T "$work/image.sif" "$final" || fail 17 "cannot write into the store: $store"
+    follow $! "$work" || explain_pull
+    rm -f "$part"
+    mv -T "$work/image.sif" "$part"
+}
+
+# With curl, from where the last pull was cut; false where that is not to be had. What is wrong is
+# left for apptainer to find and to say.
+resumed_pull() {
+    command -v curl >/dev/null && curl -q --version >/dev/null 2>&1 || return 1
+    name=${reference#oras://}
+    name=${name%@*}
+    host=${name%%/*}
+    case $host in 127.0.0.1:* | localhost:*) scheme=http ;; *) scheme=https ;; esac
+    url=$scheme://$host/v2/${name#*/}/blobs/sha256:$hex
+    write_header
+    mv -T "$store/.part-$hex" "$part" 2>/dev/null
+    tries=0
+    while [ "$tries" -lt 5 ]; do
+        had=$(stat -c %s "$part" 2>/dev/null || echo 0)
+        [ "$had" -lt "$size" ] || return 0
+        # shellcheck disable=SC2086 # the guard is words
+        $guard curl -q -fsSL --proto "=$scheme" --proto-redir '=https' --connect-timeout 15 \
+            --retry 3 --speed-limit 1 --speed-time 60 -H "@$work/header" -C - -o "$part" "$url" \
+            >"$work/log" 2>&1 &
+        follow $! "$part"
+        case $? in
+        0 | 18 | 28 | 52 | 56 | 92) ;;
+        *) return 1 ;; # 23 and 33 among them: no space; no answer to "from this byte on"
+        esac
+        [ "$(stat -c %s "$part" 2>/dev/null || echo 0)" -gt "$had" ] || tries=$((tries + 1))
+        [ "$had" -eq 0 ] || say resumed "$url" "$had"
+    done
+    return 1
+}
+
+# A registry whose images are public gives everybody a token, for the asking.
+write_header() {
+    challenge=$(curl -q -sS -I --connect-timeout 15 "$url" 2>/dev/null | tr -d '\r' |
+        sed -n 's/^[Ww][Ww][Ww]-[Aa]uthenticate: *[Bb]earer *//p')
+    realm=$(challenged realm)
+    case $realm in https://*) ;; *) realm='' ;; esac
+    [ -z "$realm" ] || curl -q -fsS -G --proto '=https' --connect-timeout 15 \
+        --data-urlencode "service=$(challenged service)" \
+        --data-urlencode "scope=$(challenged scope)" "$realm" 2>/dev/null |
+        tr ',' '\n' | sed -n 's/.*"token" *: *"\([^"]*\)".*/Authorization: Bearer \1/p' >"$work/header"
+    [ -s "$work/header" ] || printf 'Accept: */*\n' >"$work/header"
+}
+
+challenged() {
+    printf '%s' "$challenge" | sed -n "s/.*$1=\"\([^\"]*\)\".*/\1/p"
+}
+
+pull() {
+    guard=''
+    # A puller that is killed outright must not leave its apptainer behind.
+    setpriv --pdeathsig TERM true 2>/dev/null && guard='setpriv --pdeathsig TERM'
+    if ! resumed_pull || ! matches "$part"; then
+        apptainer_pull
+        if ! matches "$part"; then
+            rm -f "$part"
+            fail 16 "the image that came has the sha256 ${sum:-?}, not $hex"
+        fi
+    fi
+    chmod 444 "$part"
+    sync "$part" 2>/dev/null || sync
+    mv -T "$part" "$final" || fail 17 "cannot write into the store: $store"
     sync "$store" 2>/dev/null || sync
     say pulled "$final"
 }
@@ -262,7 +329,7 @@ remove() {
         mv -T "$gone" "$final"
         return 1
     fi
-    rm -f "$gone" "$store/.used/$hex."*
+    rm -f "$gone" "$store/.part-$hex" "$store/.used/$hex."*
 }
 
 consider() {
@@ -295,6 +362,10 @@ clean() {
         hex=${left#"$store/.gone-"}
         ! is_dead_or_old "${hex#*-}" || mv -T "$left" "$store/sha256-${hex%%-*}.sif"
     done
+    for left in "$store/.part-"*; do # of a pull that was never gone on with
+        [ -e "$left" ] && [ "$act" = remove ] || continue
+        [ "$left" -nt "$work/then" ] || [ -e "$store/.lock-${left##*/.part-}" ] || rm -f "$left"
+    done
     for image in "$store/sha256-"*.sif; do
         [ -e "$image" ] || continue
         hex=${image##*/sha256-}
@@ -311,6 +382,7 @@ prepare() {
     lock=$store/.lock-$hex
     token=$$.$(date +%s).$(uname -n)
     work=$store/.pull-$hex-$token
+    part=$work/part
     locked='' child='' count=0 sum=''
     trap cleanup EXIT
     trap 'exit 129' HUP

@@ -24,6 +24,7 @@ MARK = "imagefactory "
 TOLD = {
     "waiting": "another run stages this image (process {last} on {first}): waiting",
     "takeover": "the run that staged this image died (on {first}): going on in its place",
+    "resumed": "the pull goes on where it was cut: {last} bytes were there",
     "altered": "the image in the store was altered; it is pulled again: {rest}",
     "unmarked": "no mark could be left that this run needs the image: cannot write {rest}",
 }
@@ -128,7 +129,7 @@ def read_line(line: str, staged: Staged, report: Report) -> None:
 def _tell(word: str, rest: str, report: Report) -> None:
     parts = rest.split()
     text = TOLD[word].format(first=parts[0], last=parts[-1], rest=rest)
-    if word == "waiting":
+    if word in {"waiting", "resumed"}:
         report.note(text)
     else:
         report.warn(text)

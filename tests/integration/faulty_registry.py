@@ -3,8 +3,10 @@ for one SIF a repository."""
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -12,6 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from imagefactory.registry.manifest import CONFIG, MANIFEST_TYPE, digest_of_bytes, write_manifest
+
+RETRY_AFTER = 1  # seconds
 
 
 def digest(content: bytes) -> str:
@@ -29,11 +33,15 @@ class Answer:
 
 @dataclass
 class Repository:
-    """One SIF, and the answers that the next requests for it get. `before` is called before the
-    body is sent."""
+    """One SIF, and the answers that the next requests get, for the SIF or for its manifest (status
+    only). `before` is called before the SIF's body is sent; without `ranges` a request for a part
+    is answered with the whole. `asked` has the times of the requests for the SIF."""
 
     sif: bytes
+    ranges: bool = True
     answers: list[Answer] = field(default_factory=list)
+    manifest_answers: list[Answer] = field(default_factory=list)
+    asked: list[float] = field(default_factory=list)
     before: Callable[[], None] = lambda: None
     served: int = 0
     tags: dict[str, bytes] = field(default_factory=dict)
@@ -77,29 +85,46 @@ class _Handler(BaseHTTPRequestHandler):
         elif kind == "manifests":
             found = {digest(item): item for item in repository.tags.values()} | repository.tags
             found[digest(repository.manifest)] = repository.manifest
-            self._send(Answer(content=found[what]) if what in found else Answer(404))
+            answers = repository.manifest_answers
+            answer = Answer(content=found[what]) if what in found else Answer(404)
+            self._send(answers.pop(0) if answers else answer)
         elif what == digest(CONFIG):
             self._send(Answer(content=CONFIG))
         else:
             self._send_sif(repository)
 
     def _send_sif(self, repository: Repository) -> None:
+        if self.command == "HEAD":
+            self._send(Answer(content=repository.sif))
+            return
         with self.server.lock:
+            repository.asked.append(time.monotonic())
             answer = repository.answers.pop(0) if repository.answers else Answer()
             repository.served += answer.status == 200
         repository.before()
         content = repository.sif if answer.content is None else answer.content
-        self._send(Answer(answer.status, answer.cut, content if answer.status == 200 else b""))
+        first = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        if answer.status != 200:
+            self._send(Answer(answer.status))
+        elif first is None or not repository.ranges:
+            self._send(Answer(200, answer.cut, content))
+        elif int(first[1]) >= len(content):
+            self._send(Answer(416))
+        else:
+            self._send(Answer(206, answer.cut, content[int(first[1]) :]), int(first[1]))
 
-    def _send(self, answer: Answer) -> None:
+    def _send(self, answer: Answer, first: int = 0) -> None:
         content = answer.content or b""
         self.send_response(answer.status)
         if "/manifests/" in self.path:
             self.send_header("Content-Type", MANIFEST_TYPE)
         self.send_header("Docker-Content-Digest", digest(content))
         self.send_header("Content-Length", str(len(content)))
+        if answer.status == 206:
+            last = first + len(content)
+            self.send_header("Content-Range", f"bytes {first}-{last - 1}/{last}")
         if answer.status == 429:
-            self.send_header("Retry-After", "1")
+            self.send_header("Retry-After", str(RETRY_AFTER))
         self.end_headers()
         if self.command == "HEAD":
             return

@@ -1,5 +1,5 @@
-"""stage_one.sh as a real process, with an apptainer of our own on PATH: cut, altered, full disk,
-two pullers, a puller that is killed. (The same with the real Apptainer: test_run.py.)"""
+"""stage_one.sh as a real process, with an apptainer of our own on PATH and no curl: cut, altered,
+full disk, two pullers, a puller that is killed. (With the real ones: test_staged_pulls.py.)"""
 
 from __future__ import annotations
 
@@ -48,11 +48,15 @@ class Stage:
 
     def __post_init__(self) -> None:
         (self.folder / "bin").mkdir()
-        program = self.folder / "bin" / "apptainer"
-        program.write_text(APPTAINER, encoding="utf-8")
-        program.chmod(0o755)
+        self.program("apptainer", APPTAINER)
+        self.program("curl", "#!/bin/sh\nexit 127\n")
         (self.folder / "image").write_bytes(CONTENT)
         self.behave("good")
+
+    def program(self, name: str, text: str) -> None:
+        """Put a program of our own on PATH."""
+        (self.folder / "bin" / name).write_text(text, encoding="utf-8")
+        (self.folder / "bin" / name).chmod(0o755)
 
     @property
     def store(self) -> Path:
@@ -128,9 +132,7 @@ class Stage:
 
     def queue(self, script: str) -> None:
         """What squeue does from now on."""
-        program = self.folder / "bin" / "squeue"
-        program.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
-        program.chmod(0o755)
+        self.program("squeue", f"#!/bin/sh\n{script}\n")
 
     def age(self, days: float) -> str:
         """Let the image and the marks be so old; returns the day of their last use."""
@@ -423,11 +425,8 @@ def test_a_store_of_somebody_else_is_used_as_it_is(stage: Stage) -> None:
 
 def test_a_quota_is_seen_before_the_pull(stage: Stage) -> None:
     """`fallocate` is asked for the blocks; here a stand-in answers as it does under a quota."""
-    program = stage.folder / "bin" / "fallocate"
-    program.write_text(
-        "#!/bin/sh\necho fallocate: fallocate failed: Disk quota exceeded >&2; exit 1\n"
-    )
-    program.chmod(0o755)
+    said = "fallocate: fallocate failed: Disk quota exceeded"
+    stage.program("fallocate", f"#!/bin/sh\necho {said} >&2; exit 1\n")
     status, _, errors = stage.run()
     assert status == 12
     assert "Disk quota exceeded" in errors
