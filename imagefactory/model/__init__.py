@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from imagefactory.model.models import Model, find_model, list_models, resolve_parameters
 
 if TYPE_CHECKING:
-    from imagefactory.model.spikes import Spikes, load_spikes, read_spikes, write_spikes
+    from imagefactory.model.spikes import Population, Spikes, load_spikes, read_spikes, write_spikes
 
 __all__ = [
     "Model",
+    "Population",
     "Spikes",
     "find_model",
     "list_models",

@@ -1,0 +1,54 @@
+"""Equivalence on real parts: Elephant's measures, and real runs of NEST."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from imagefactory.equivalence.measures import LEAST_SPIKES, Window, measure
+from tests.unit.equivalence.trains import make_trains
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_equal_to_elephant() -> None:
+    import elephant.statistics as statistics
+    import neo
+    import quantities as pq
+    from elephant.conversion import BinnedSpikeTrain
+    from elephant.spike_train_correlation import correlation_coefficient
+
+    spikes = make_trains(3, sizes=(12, 4), shared=0.3, cv=0.7, spread=0.6)
+    found = measure(spikes, Window(200.0, 2000.0))
+    for population, ours in zip(spikes.populations, found, strict=True):
+        trains = []
+        for neuron in range(population.first, population.first + population.size):
+            step = spikes.step[(spikes.neuron == neuron) & (spikes.step > 2000)]
+            # Half a step earlier: Elephant's bins hold their left edge, ours their right one.
+            times = (step - 0.5) * spikes.dt_ms * pq.ms
+            trains.append(neo.SpikeTrain(times, t_start=200 * pq.ms, t_stop=2000 * pq.ms))
+        kept = [len(train) >= LEAST_SPIKES for train in trains]
+        assert any(kept)
+        rates = [statistics.mean_firing_rate(each).rescale("Hz").item() for each in trains]
+        pairs = correlation_coefficient(BinnedSpikeTrain(trains, bin_size=2 * pq.ms))
+        histogram = statistics.time_histogram(trains, bin_size=5 * pq.ms, output="counts")
+        counts = histogram.magnitude.ravel()
+        close(ours.rate, rates)
+        close(ours.cv, _of(statistics.cv, trains, kept))
+        close(ours.lv, _of(statistics.lv, trains, kept))
+        close(ours.correlation, pairs[np.triu_indices(len(trains), 1)])
+        close(ours.fano, counts.var() / counts.mean())
+
+
+def close(ours: Any, theirs: Any) -> None:
+    np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
+
+
+def _of(function: Any, trains: list[Any], kept: list[bool]) -> Any:
+    import elephant.statistics as statistics
+
+    return np.array([
+        float(function(statistics.isi(train))) if keep else np.nan
+        for train, keep in zip(trains, kept, strict=True)
+    ])  # fmt: skip
