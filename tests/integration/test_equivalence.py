@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from imagefactory.equivalence.distances import measure_distances
 from imagefactory.equivalence.measures import LEAST_SPIKES, Window, measure
 from tests.unit.equivalence.trains import make_trains
 
@@ -52,3 +53,15 @@ def _of(function: Any, trains: list[Any], kept: list[bool]) -> Any:
         float(function(statistics.isi(train))) if keep else np.nan
         for train, keep in zip(trains, kept, strict=True)
     ])  # fmt: skip
+
+
+def test_distances_are_those_of_scipy() -> None:
+    from scipy.stats import ks_2samp, wasserstein_distance
+
+    rng = np.random.default_rng(3)
+    samples = [rng.normal(place / 4, 1, 200 + place).round(2) for place in range(4)]
+    largest, moved = measure_distances(samples)
+    for a in range(4):
+        for b in range(4):
+            assert largest[a, b] == pytest.approx(ks_2samp(samples[a], samples[b]).statistic)
+            assert moved[a, b] == pytest.approx(wasserstein_distance(samples[a], samples[b]))

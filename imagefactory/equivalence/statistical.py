@@ -1,0 +1,173 @@
+"""The statistical tier: are two ensembles of runs equivalent within the margins? Pure.
+
+All means and all distances must lie within their margins (an intersection of tests: no correction
+for their number is needed), and one beyond its margin makes the sides DIFFERENT. In between nothing
+is shown, and what is missing is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from imagefactory.equivalence.distances import (
+    PERMUTATIONS,
+    Excess,
+    find_excess,
+    mean_excess,
+    measure_distances,
+    measure_patterns,
+)
+from imagefactory.equivalence.margins import Margins
+from imagefactory.equivalence.measures import PopulationMeasures
+from imagefactory.equivalence.tost import Finding, Interval, compare_means
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+Measured = tuple[PopulationMeasures, ...]  # one run
+Key = tuple[str, str]  # population, measure
+
+MEANS = ("rate", "cv", "lv", "correlation", "fano")
+DISTRIBUTIONS = ("rate", "cv", "correlation")
+PATTERN = "pattern"
+FEWEST_RUNS = 3  # a side; with fewer there is no spread to speak of
+
+
+@dataclass(frozen=True)
+class MeanResult:
+    """A measure's mean on both sides; the interval is relative to side A's mean."""
+
+    population: str
+    measure: str
+    mean_a: float
+    mean_b: float
+    sd_a: float
+    sd_b: float
+    interval: Interval
+
+
+@dataclass(frozen=True)
+class DistanceResult:
+    """A distance of distributions; `moved` is the excess of the earth mover distance, in the
+    measure's unit, and decides nothing (NaN for the pattern, which is no distribution)."""
+
+    population: str
+    measure: str
+    excess: Excess
+    moved: float
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What the statistical tier found. `shortfalls` forbid EQUIVALENT whatever was found."""
+
+    runs: tuple[int, int]
+    frozen: bool
+    means: tuple[MeanResult, ...]
+    distances: tuple[DistanceResult, ...]
+    shortfalls: tuple[str, ...] = ()
+
+    @property
+    def intervals(self) -> Iterator[tuple[str, str, Interval, Finding]]:
+        """Everything that decides: population, what, interval, finding."""
+        for mean in self.means:
+            yield mean.population, mean.measure, mean.interval, mean.interval.finding
+        for each in self.distances:
+            what = f"excess of {each.measure}"
+            yield each.population, what, each.excess.interval, each.excess.finding
+
+    @property
+    def finding(self) -> Finding:
+        """WITHIN: equivalent; BEYOND: different; OPEN: nothing is shown."""
+        found = {finding for *_, finding in self.intervals}
+        if Finding.BEYOND in found:
+            return Finding.BEYOND
+        return Finding.OPEN if self.shortfalls or Finding.OPEN in found else Finding.WITHIN
+
+    @property
+    def power(self) -> float:
+        """The least chance to pass of all tests, for two sides that are the same."""
+        return min((interval.power for _, _, interval, _ in self.intervals), default=0.0)
+
+    @property
+    def needed(self) -> int | None:
+        """Runs a side that all tests would need; None where that is not known."""
+        wanted = [interval.needed for _, _, interval, _ in self.intervals]
+        known = [runs for runs in wanted if runs is not None]
+        return max(known) if known and len(known) == len(wanted) else None
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """Runs, reduced to what the tests need: a mean a run, and distances of all pairs of runs."""
+
+    runs: int
+    means: Mapping[Key, Floats]
+    distances: Mapping[Key, Floats]
+    moved: Mapping[Key, Floats]
+
+    @property
+    def frozen(self) -> bool:
+        """True where the runs share one network: each neuron can be compared with itself."""
+        return any(measure == PATTERN for _, measure in self.distances)
+
+
+def gather(runs: Sequence[Measured], frozen: bool) -> Pool:
+    """Reduce measured runs; all are of the same populations."""
+    means, distances, moved = {}, {}, {}
+    for place, first in enumerate(runs[0]):
+        column = [run[place] for run in runs]
+        for measure in MEANS:
+            means[first.name, measure] = np.array([each.mean(measure) for each in column])
+        for measure in DISTRIBUTIONS:
+            key = (first.name, measure)
+            distances[key], moved[key] = measure_distances(
+                [getattr(each, measure) for each in column]
+            )
+        if frozen:
+            distances[first.name, PATTERN] = measure_patterns([each.rate for each in column])
+    return Pool(len(runs), means, distances, moved)
+
+
+def judge(
+    pool: Pool, a: Integers, b: Integers, margins: Margins, permutations: int = PERMUTATIONS
+) -> Statistics:
+    """Test the runs `a` of a pool against its runs `b`; at least FEWEST_RUNS on each side."""
+    means = [_test_mean(key, values[a], values[b], margins) for key, values in pool.means.items()]
+    chosen = np.concatenate([a, b])
+    grid = np.ix_(chosen, chosen)
+    distances = []
+    for (population, measure), table in pool.distances.items():
+        margin = margins.excess[measure]
+        excess = find_excess(
+            table[grid], chosen, len(a), margin, margins.alpha, margins.power, permutations
+        )
+        other = pool.moved.get((population, measure))
+        moved = mean_excess(other[grid], chosen, len(a)) if other is not None else float("nan")
+        distances.append(DistanceResult(population, measure, excess, moved))
+    return Statistics(
+        (len(a), len(b)), pool.frozen, tuple(means), tuple(distances),
+        tuple(_find_shortfalls(len(a), len(b), margins)),
+    )  # fmt: skip
+
+
+def _test_mean(key: Key, a: Floats, b: Floats, margins: Margins) -> MeanResult:
+    reference = float(a.mean())
+    scale = abs(reference) or 1.0
+    margin = margins.of_mean(key[1], reference) / scale
+    interval = compare_means(a / scale, b / scale, margin, margins.alpha, margins.power)
+    spread = (float(a.std(ddof=1)), float(b.std(ddof=1)))
+    return MeanResult(*key, reference, float(b.mean()), *spread, interval)
+
+
+def _find_shortfalls(a: int, b: int, margins: Margins) -> Iterator[str]:
+    if min(a, b) < margins.least_runs:
+        yield f"{min(a, b)} runs a side; EQUIVALENT needs at least {margins.least_runs}"
+
+
+def with_shortfalls(found: Statistics, more: Sequence[str]) -> Statistics:
+    """The same with further reasons that forbid EQUIVALENT."""
+    return replace(found, shortfalls=(*found.shortfalls, *more))
