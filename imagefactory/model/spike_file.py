@@ -10,7 +10,7 @@ import json
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -68,8 +68,8 @@ class SpikeFile:
         Raises NoVerdict with every fault after the last piece, at once where the file is damaged.
         """
         checker = SpikeChecker(self.dt_ms, self.duration_ms, self.size)
-        with _opened(self.path) as archive:
-            streams = [_open_array(archive, name) for name in ARRAYS]
+        with _opened(self.path) as archive, ExitStack() as stack:
+            streams = [stack.enter_context(_open_array(archive, name)) for name in ARRAYS]
             for begin in range(0, self.count, size):
                 length = min(size, self.count - begin)
                 neuron, step = (_read(stream, length) for stream in streams)
@@ -86,10 +86,10 @@ class SpikeFile:
         hasher = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
         with _opened(self.path) as archive:
             for name in ("step", "neuron"):
-                stream = _open_array(archive, name)
-                for begin in range(0, self.count, PIECE):
-                    piece = _read(stream, min(PIECE, self.count - begin))
-                    hasher.update(piece.astype("<i8", copy=False).tobytes())
+                with _open_array(archive, name) as stream:
+                    for begin in range(0, self.count, PIECE):
+                        piece = _read(stream, min(PIECE, self.count - begin))
+                        hasher.update(piece.astype("<i8", copy=False).tobytes())
         return Digest(f"sha256:{hasher.hexdigest()}")
 
 
@@ -177,10 +177,11 @@ def _read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     return shape, kind
 
 
-def _open_array(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
-    stream = archive.open(f"{name}.npy")
-    _read_header(stream)
-    return stream
+@contextmanager
+def _open_array(archive: zipfile.ZipFile, name: str) -> Iterator[IO[bytes]]:
+    with archive.open(f"{name}.npy") as stream:
+        _read_header(stream)
+        yield stream
 
 
 def _read(stream: IO[bytes], count: int) -> Integers:
