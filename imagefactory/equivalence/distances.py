@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from imagefactory.equivalence.tost import MOST_RUNS, Finding, Interval, locate, unknown
+from imagefactory.equivalence.tost import MOST_RUNS, Finding, Interval, Levels, decide, unknown
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -36,11 +36,6 @@ class Excess:
     within: float
     interval: Interval
     p: float
-
-    @property
-    def finding(self) -> Finding:
-        """Where the excess lies with regard to the margin; anything below 0 is within."""
-        return locate(max(self.interval.low, 0.0), self.interval.high, self.interval.margin)
 
 
 def measure_distances(samples: Sequence[Floats]) -> tuple[Floats, Floats]:
@@ -85,8 +80,7 @@ def find_excess(
     origin: Integers,
     count: int,
     margin: float,
-    alpha: float,
-    power: float,
+    levels: Levels,
     permutations: int = PERMUTATIONS,
 ) -> Excess:
     """The excess in a square array of distances of runs, of which the first `count` are side A.
@@ -103,7 +97,7 @@ def find_excess(
     between, within = (float(each[0]) for each in split(apart, valid, first[None]))
     excess = between - within
     error = _jackknife(apart, valid, first)
-    interval = _interval(excess, error, (count, len(origin) - count), margin, alpha, power)
+    interval = _interval(excess, error, (count, len(origin) - count), margin, levels)
     return Excess(between, within, interval, _permuted(apart, valid, first, permutations))
 
 
@@ -142,26 +136,26 @@ def _jackknife(apart: Floats, valid: Floats, first: npt.NDArray[np.bool_]) -> fl
 
 
 def _interval(
-    excess: float, error: float, runs: tuple[int, int], margin: float, alpha: float, power: float
+    excess: float, error: float, runs: tuple[int, int], margin: float, levels: Levels
 ) -> Interval:
     from scipy.special import stdtr, stdtrit
 
     freedom = sum(runs) - 2
-    limit = float(stdtrit(freedom, 1 - alpha))
+    limit = float(stdtrit(freedom, 1 - levels.alpha))
     room = (margin - excess) / error if error else math.copysign(math.inf, margin - excess)
+    p, p_beyond = float(stdtr(freedom, -room)), float(stdtr(freedom, room))
+    finding = decide(p, p_beyond, levels)
     attained = float(stdtr(freedom, margin / error - limit)) if error else 1.0
     enough = min(runs)
     needed: int | None = enough
-    target = margin if attained < power else abs(margin - excess)
-    if attained < power or abs(room) < limit:
+    if attained < levels.power or finding is Finding.OPEN:
+        target = margin if attained < levels.power else abs(margin - excess)
         # The error falls with the root of the number of runs.
-        factor = (limit + float(stdtrit(freedom, power))) * error / target if target else math.inf
-        wanted = max(enough, math.ceil(enough * min(factor * factor, MOST_RUNS)))
-        needed = wanted if wanted <= MOST_RUNS else None
-    half = limit * error
-    return Interval(
-        excess, excess - half, excess + half, margin, float(stdtr(freedom, -room)), attained, needed
-    )
+        reach = (limit + float(stdtrit(freedom, levels.power))) * error
+        wanted = enough * (reach / target) ** 2 if target else math.inf
+        needed = max(enough, math.ceil(wanted)) if wanted <= MOST_RUNS else None
+    low, high = excess - limit * error, excess + limit * error
+    return Interval(excess, low, high, margin, p, p_beyond, attained, needed, finding)
 
 
 def _permuted(

@@ -13,25 +13,25 @@ from typing import TYPE_CHECKING
 
 from imagefactory.base.errors import NoVerdict
 from imagefactory.base.files import write_text
-from imagefactory.equivalence.provenance import Row, show
-from imagefactory.equivalence.verdict import (
-    Comparison,
-    Verdict,
-    describe_counts,
-    describe_divergence,
-    headline,
-)
+from imagefactory.equivalence.comparison import Comparison, Verdict
+from imagefactory.equivalence.explain import describe_counts, describe_divergence
+from imagefactory.equivalence.provenance import Row, describe_runs, show
 
 if TYPE_CHECKING:
     from imagefactory.model import Spikes
     from imagefactory.run import RunRecord
 
+    Side = Sequence[RunRecord]
+
 PAGE = "report.html"
 MEANING = {
     Verdict.IDENTICAL: "Every spike of one run is a spike of the other: same neuron, same time "
     "step.",
-    Verdict.DIFFERENT: "Seed, time step and number of virtual processes are equal; the spikes are "
-    "not.",
+    Verdict.EQUIVALENT: "Equal spikes were not to be expected; all means and distances lie within "
+    "the margins, which were fixed before.",
+    Verdict.DIFFERENT: "What was to be equal is not, or what may differ is farther apart than the "
+    "margins.",
+    Verdict.INCONCLUSIVE: "Nothing is shown, neither that the sides agree nor that they differ.",
     Verdict.INVALID: "No verdict is possible: what follows is missing, or forbids a comparison.",
 }
 
@@ -65,7 +65,10 @@ def _overview(comparisons: Sequence[Comparison]) -> str:
     )
 
 
-def _side(record: RunRecord) -> str:
+def _side(side: Sequence[RunRecord]) -> str:
+    if len(side) != 1:
+        return escape(describe_runs(side))
+    record = side[0]
     ranks, threads = (record.geometry.get(name, "?") for name in ("ranks", "threads"))
     return (
         f"<code>{escape(record.id)}</code><br><small>{escape(record.site)}: "
@@ -81,43 +84,44 @@ def _section(number: int, comparison: Comparison) -> str:
     verdict = comparison.verdict
     parts = [
         f'<section id="c{number}"><header class="verdict {verdict.lower()}">'
-        f"<h2>{verdict}</h2><p>{escape(headline(comparison))}</p></header>",
+        f"<h2>{verdict}</h2><p>{escape(comparison.headline)}</p></header>",
         f"<p>{MEANING[verdict]}</p>",
         *_why(comparison),
         *_pictures(comparison),
         "<h3>Where the runs come from</h3>",
         _provenance(comparison),
         "<h3>Commands</h3>",
-        *(_commands(letter, record) for letter, record in _sides(comparison)),
+        *(_commands(letter, side[0]) for letter, side in _sides(comparison) if side),
         "</section>",
     ]
     return "\n".join(parts)
 
 
-def _sides(comparison: Comparison) -> tuple[tuple[str, RunRecord], tuple[str, RunRecord]]:
+def _sides(comparison: Comparison) -> tuple[tuple[str, Side], tuple[str, Side]]:
     return ("A", comparison.a), ("B", comparison.b)
 
 
 def _why(comparison: Comparison) -> Iterator[str]:
-    if comparison.faults:
+    if comparison.outcome.faults:
         items = "".join(
             f"<li>{_place(fault.where)}{escape(fault.what)}"
             + (f"<br><small>fix: {escape(fault.fix)}</small>" if fault.fix else "")
             + "</li>"
-            for fault in comparison.faults
+            for fault in comparison.outcome.faults
         )
         yield f'<ul class="faults">{items}</ul>'
     facts = []
     if comparison.divergence:
         facts.append(("first divergence", describe_divergence(comparison.divergence)))
-    if comparison.counts:
-        spikes, neurons = describe_counts(comparison.counts)
+    if comparison.worst:
+        spikes, neurons = describe_counts(comparison.worst.counts)
         facts += [("spikes", spikes), ("neurons", neurons)]
     if facts:
         yield "<dl>" + "".join(f"<dt>{k}</dt><dd>{escape(v)}</dd>" for k, v in facts) + "</dl>"
-    if comparison.hints:
-        yield f"<h3>{'Likely causes' if comparison.divergence else 'Remarks'}</h3>"
-        yield f"<ul>{''.join(f'<li>{escape(hint)}</li>' for hint in comparison.hints)}</ul>"
+    if comparison.outcome.hints:
+        title = "Likely causes" if comparison.verdict is Verdict.DIFFERENT else "Remarks"
+        yield f"<h3>{title}</h3>"
+        yield f"<ul>{''.join(f'<li>{escape(hint)}</li>' for hint in comparison.outcome.hints)}</ul>"
 
 
 def _place(where: str) -> str:
@@ -125,7 +129,7 @@ def _place(where: str) -> str:
 
 
 def _pictures(comparison: Comparison) -> Iterator[str]:
-    loaded = [_load(record) for _, record in _sides(comparison)]
+    loaded = [_load(record) for record in _shown(comparison)]
     sides = [spikes for spikes in loaded if spikes is not None]
     if len(sides) < 2 or sides[0].populations != sides[1].populations or not len(sides[0]):
         return
@@ -141,8 +145,8 @@ def _draw(comparison: Comparison, a: Spikes, b: Spikes) -> Iterator[str]:
     window = charts.choose_window(a, mark)
     span = f"{window.start:g} to {window.end:g} ms, {len(window.rows)} of {a.size} neurons"
     yield "<h3>Spikes</h3>"
-    for style, (letter, record), spikes in zip("ab", _sides(comparison), (a, b), strict=True):
-        title = f"Run {letter}: {record.id} ({span})"
+    for style, record, spikes in zip("ab", _shown(comparison), (a, b), strict=True):
+        title = f"Run {style.upper()}: {record.id} ({span})"
         yield _figure(title, charts.raster(spikes, window, style, title, mark), style)
     title = "Difference: grey in both runs, blue in run A only, orange in run B only"
     yield _figure(title, charts.overlay(a, b, window, title, mark))
@@ -156,7 +160,7 @@ def _draw(comparison: Comparison, a: Spikes, b: Spikes) -> Iterator[str]:
 def _rate_table(comparison: Comparison, a: Spikes, b: Spikes) -> str:
     from imagefactory.equivalence.charts import mean_rates
 
-    warmup = float(comparison.a.parameters.get("warmup_ms") or 0.0)
+    warmup = float(comparison.a[0].parameters.get("warmup_ms") or 0.0)
     rows = "".join(
         f'<tr><td>{escape(left[0])}</td><td class="n">{left[1]:.3f}</td>'
         f'<td class="n">{right[1]:.3f}</td><td class="n">{left[2]:.3f}</td>'
@@ -174,6 +178,15 @@ def _rate_table(comparison: Comparison, a: Spikes, b: Spikes) -> str:
 def _figure(title: str, drawing: str, style: str = "") -> str:
     key = f'<span class="key {style}"></span>' if style else ""
     return f"<figure><figcaption>{key}{escape(title)}</figcaption>{drawing}</figure>"
+
+
+def _shown(comparison: Comparison) -> list[RunRecord]:
+    """One run of each side: those that part first, or the first ones."""
+    worst = comparison.worst
+    if worst is None:
+        return [side[0] for side in (comparison.a, comparison.b) if side]
+    named = {record.id: record for record in (*comparison.a, *comparison.b)}
+    return [named[worst.a], named[worst.b]]
 
 
 def _load(record: RunRecord) -> Spikes | None:
@@ -196,7 +209,7 @@ def _provenance(comparison: Comparison) -> str:
     )
     return (
         f'<table class="facts"><caption>{differing} of {len(comparison.rows)} facts differ, names '
-        "and timings aside. Facts with = must be equal for a bitwise verdict.</caption>"
+        "and timings aside. Facts with = must be equal for equal spikes to be expected.</caption>"
         f"<thead><tr><th>fact</th><th>run A</th><th>run B</th><th></th></tr></thead>{body}</table>"
     )
 
@@ -212,7 +225,7 @@ def _fact(row: Row) -> str:
     name = row.name.partition(".")[2] or row.name
     mark = "differs" if row.notable else ""
     if row.required:
-        mark = "= violated" if row.differs else "="
+        mark = "= differs" if row.differs else "="
     style = ' class="differs"' if row.notable else ""
     return (
         f"<tr{style}><td>{escape(name)}</td><td>{_value(row.a)}</td><td>{_value(row.b)}</td>"

@@ -1,8 +1,9 @@
 """The statistical tier: are two ensembles of runs equivalent within the margins? Pure.
 
 All means and all distances must lie within their margins (an intersection of tests: no correction
-for their number is needed), and one beyond its margin makes the sides DIFFERENT. In between nothing
-is shown, and what is missing is told.
+for their number is needed, Berger 1982), and one that is shown to be beyond its margin makes the
+sides DIFFERENT (a union: there the level is divided by the number of tests). In between nothing is
+shown, and what is missing is told.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from imagefactory.equivalence.distances import (
 )
 from imagefactory.equivalence.margins import Margins
 from imagefactory.equivalence.measures import PopulationMeasures
-from imagefactory.equivalence.tost import Finding, Interval, compare_means
+from imagefactory.equivalence.tost import Finding, Interval, Levels, compare_means
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -71,18 +72,17 @@ class Statistics:
     shortfalls: tuple[str, ...] = ()
 
     @property
-    def intervals(self) -> Iterator[tuple[str, str, Interval, Finding]]:
-        """Everything that decides: population, what, interval, finding."""
-        for mean in self.means:
-            yield mean.population, mean.measure, mean.interval, mean.interval.finding
-        for each in self.distances:
-            what = f"excess of {each.measure}"
-            yield each.population, what, each.excess.interval, each.excess.finding
+    def intervals(self) -> tuple[Interval, ...]:
+        """Everything that decides."""
+        return (
+            *(mean.interval for mean in self.means),
+            *(each.excess.interval for each in self.distances),
+        )
 
     @property
     def finding(self) -> Finding:
         """WITHIN: equivalent; BEYOND: different; OPEN: nothing is shown."""
-        found = {finding for *_, finding in self.intervals}
+        found = {interval.finding for interval in self.intervals}
         if Finding.BEYOND in found:
             return Finding.BEYOND
         return Finding.OPEN if self.shortfalls or Finding.OPEN in found else Finding.WITHIN
@@ -90,12 +90,12 @@ class Statistics:
     @property
     def power(self) -> float:
         """The least chance to pass of all tests, for two sides that are the same."""
-        return min((interval.power for _, _, interval, _ in self.intervals), default=0.0)
+        return min(interval.power for interval in self.intervals)
 
     @property
     def needed(self) -> int | None:
         """Runs a side that all tests would need; None where that is not known."""
-        wanted = [interval.needed for _, _, interval, _ in self.intervals]
+        wanted = [interval.needed for interval in self.intervals]
         known = [runs for runs in wanted if runs is not None]
         return max(known) if known and len(known) == len(wanted) else None
 
@@ -136,14 +136,17 @@ def judge(
     pool: Pool, a: Integers, b: Integers, margins: Margins, permutations: int = PERMUTATIONS
 ) -> Statistics:
     """Test the runs `a` of a pool against its runs `b`; at least FEWEST_RUNS on each side."""
-    means = [_test_mean(key, values[a], values[b], margins) for key, values in pool.means.items()]
+    tests = len(pool.means) + len(pool.distances)
+    levels = Levels(margins.alpha, margins.alpha / tests, margins.power)
+    means = [
+        _test_mean(key, values[a], values[b], margins, levels) for key, values in pool.means.items()
+    ]
     chosen = np.concatenate([a, b])
     grid = np.ix_(chosen, chosen)
     distances = []
     for (population, measure), table in pool.distances.items():
-        margin = margins.excess[measure]
         excess = find_excess(
-            table[grid], chosen, len(a), margin, margins.alpha, margins.power, permutations
+            table[grid], chosen, len(a), margins.excess[measure], levels, permutations
         )
         other = pool.moved.get((population, measure))
         moved = mean_excess(other[grid], chosen, len(a)) if other is not None else float("nan")
@@ -154,11 +157,11 @@ def judge(
     )  # fmt: skip
 
 
-def _test_mean(key: Key, a: Floats, b: Floats, margins: Margins) -> MeanResult:
+def _test_mean(key: Key, a: Floats, b: Floats, margins: Margins, levels: Levels) -> MeanResult:
     reference = float(a.mean())
     scale = abs(reference) or 1.0
     margin = margins.of_mean(key[1], reference) / scale
-    interval = compare_means(a / scale, b / scale, margin, margins.alpha, margins.power)
+    interval = compare_means(a / scale, b / scale, margin, levels)
     spread = (float(a.std(ddof=1)), float(b.std(ddof=1)))
     return MeanResult(*key, reference, float(b.mean()), *spread, interval)
 

@@ -17,9 +17,10 @@ from imagefactory.equivalence.distances import (
 from imagefactory.equivalence.margins import load_margins
 from imagefactory.equivalence.measures import PopulationMeasures
 from imagefactory.equivalence.statistical import Measured, Statistics, gather, judge
-from imagefactory.equivalence.tost import Finding, chance, compare_means, find_runs
+from imagefactory.equivalence.tost import Finding, Levels, chance, compare_means, find_runs
 
 MARGINS = load_margins()
+LEVELS = Levels(0.05, 0.05, 0.9)
 
 
 # --- TOST ------------------------------------------------------------------------------------
@@ -29,7 +30,7 @@ def test_an_interval_as_computed_by_hand() -> None:
     # Means 10 and 10.2, both of variance 0.025 (SD 0.1581) with 5 runs: SE 0.1, 8 degrees of
     # freedom, t(0.95) = 1.8595; (0.5 - 0.2) / 0.1 = 3 gives p = 0.00854 (tables of Student's t).
     a = np.array([9.8, 9.9, 10.0, 10.1, 10.2])
-    found = compare_means(a, a + 0.2, 0.5, 0.05, 0.9)
+    found = compare_means(a, a + 0.2, 0.5, LEVELS)
     assert found.difference == pytest.approx(0.2)
     assert found.low == pytest.approx(0.2 - 0.18595, abs=1e-5)
     assert found.high == pytest.approx(0.2 + 0.18595, abs=1e-5)
@@ -44,13 +45,13 @@ def test_an_interval_as_computed_by_hand() -> None:
 )  # fmt: skip
 def test_where_an_interval_lies(shift: float, finding: Finding) -> None:
     a = np.array([9.8, 9.9, 10.0, 10.1, 10.2])
-    assert compare_means(a, a + shift, 0.5, 0.05, 0.9).finding is finding
+    assert compare_means(a, a + shift, 0.5, LEVELS).finding is finding
 
 
 def test_tost_keeps_its_level_at_the_margin() -> None:
     rng = np.random.default_rng(1)
     passed = sum(
-        compare_means(a, b, 1.0, 0.05, 0.9).finding is Finding.WITHIN
+        compare_means(a, b, 1.0, LEVELS).finding is Finding.WITHIN
         for a, b in zip(rng.normal(0, 1, (1000, 10)), rng.normal(1, 1, (1000, 10)), strict=True)
     )
     assert 25 <= passed <= 75  # 50 expected
@@ -58,11 +59,11 @@ def test_tost_keeps_its_level_at_the_margin() -> None:
 
 def test_power_and_runs_needed_are_those_of_the_facts() -> None:
     # Seed SD 2.2 %: 4 runs a side at 5 %, and 21 at 2 % by the normal approximation.
-    assert find_runs((2.2, 2.2), 5.0, 0.05, 0.9) == pytest.approx(5, abs=1)
-    assert find_runs((2.2, 2.2), 2.0, 0.05, 0.9) == pytest.approx(27, abs=2)
+    assert find_runs((2.2, 2.2), 5.0, LEVELS) == pytest.approx(5, abs=1)
+    assert find_runs((2.2, 2.2), 2.0, LEVELS) == pytest.approx(27, abs=2)
     rng = np.random.default_rng(2)
     passed = sum(
-        compare_means(a, b, 1.6, 0.05, 0.9).finding is Finding.WITHIN
+        compare_means(a, b, 1.6, LEVELS).finding is Finding.WITHIN
         for a, b in zip(rng.normal(0, 1, (1000, 10)), rng.normal(0, 1, (1000, 10)), strict=True)
     )
     assert passed / 1000 == pytest.approx(chance((1, 1), 10, 10, 1.6, 0.05), abs=0.05)
@@ -70,15 +71,34 @@ def test_power_and_runs_needed_are_those_of_the_facts() -> None:
 
 def test_runs_that_do_not_spread() -> None:
     a = np.full(3, 2.0)
-    assert compare_means(a, a, 0.1, 0.05, 0.9).finding is Finding.WITHIN
-    assert compare_means(a, a + 0.2, 0.1, 0.05, 0.9).finding is Finding.BEYOND
-    assert find_runs((1.0, 1.0), 1e-6, 0.05, 0.9) is None
+    assert compare_means(a, a, 0.1, LEVELS).finding is Finding.WITHIN
+    assert compare_means(a, a + 0.2, 0.1, LEVELS).finding is Finding.BEYOND
+    assert find_runs((1.0, 1.0), 1e-6, LEVELS) is None
 
 
 def test_a_value_that_is_missing_leaves_all_open() -> None:
-    found = compare_means(np.array([1.0, np.nan, 1.0]), np.ones(3), 0.1, 0.05, 0.9)
+    found = compare_means(np.array([1.0, np.nan, 1.0]), np.ones(3), 0.1, LEVELS)
     assert found.finding is Finding.OPEN
     assert (found.power, found.needed) == (0.0, None)
+
+
+def test_many_tests_of_sides_that_are_the_same_raise_no_alarm() -> None:
+    """Margins far below the noise: a tenth of the intervals lies outside, no verdict may."""
+    rng = np.random.default_rng(7)
+    alone, together = Levels(0.05, 0.05, 0.9), Levels(0.05, 0.05 / 18, 0.9)
+    a, b = rng.normal(0, 1, (2, 200, 18, 10))
+
+    def alarms(levels: Levels) -> int:
+        return sum(
+            any(
+                compare_means(one, other, 0.01, levels).finding is Finding.BEYOND
+                for one, other in zip(*trial, strict=True)
+            )
+            for trial in zip(a, b, strict=True)
+        )
+
+    assert alarms(alone) > 100
+    assert alarms(together) <= 26  # at most twice 5 % of 200, and three standard deviations
 
 
 # --- distances -------------------------------------------------------------------------------
@@ -99,23 +119,23 @@ def test_a_sample_without_values_has_no_distance() -> None:
     assert np.isnan(largest[0, 1])
     assert largest[0, 2] == 1.0
     assert np.isnan(largest[1]).all()
-    found = find_excess(np.tile(largest, (2, 2)), np.arange(6), 3, 0.03, 0.05, 0.9)
-    assert found.finding is Finding.OPEN
+    found = find_excess(np.tile(largest, (2, 2)), np.arange(6), 3, 0.03, LEVELS)
+    assert found.interval.finding is Finding.OPEN
     assert math.isnan(found.p)
 
 
 def test_excess_of_equal_and_of_unequal_sides() -> None:
     rng = np.random.default_rng(4)
     same, _ = measure_distances(list(rng.normal(0, 1, (20, 500))))
-    found = find_excess(same, np.arange(20), 10, 0.03, 0.05, 0.9)
+    found = find_excess(same, np.arange(20), 10, 0.03, LEVELS)
     assert abs(found.interval.difference) < 0.01
-    assert found.finding is Finding.WITHIN
+    assert found.interval.finding is Finding.WITHIN
     assert found.p > 0.05
     other = np.concatenate([rng.normal(0, 1, (10, 500)), rng.normal(0.3, 1, (10, 500))])
-    found = find_excess(measure_distances(list(other))[0], np.arange(20), 10, 0.03, 0.05, 0.9)
+    found = find_excess(measure_distances(list(other))[0], np.arange(20), 10, 0.03, LEVELS)
     # Normal distributions 0.3 SD apart: their functions are 0.119 apart; chance takes its part.
     assert 0.06 < found.interval.difference < 0.119
-    assert found.finding is Finding.BEYOND
+    assert found.interval.finding is Finding.BEYOND
     assert found.p == 1 / 1000
 
 
@@ -123,7 +143,7 @@ def test_a_run_taken_twice_is_not_compared_with_itself() -> None:
     rng = np.random.default_rng(5)
     table, _ = measure_distances(list(rng.normal(0, 1, (6, 200))))
     drawn = np.array([0, 0, 1, 2, 3, 4, 4, 5])
-    found = find_excess(table[np.ix_(drawn, drawn)], drawn, 4, 0.03, 0.05, 0.9)
+    found = find_excess(table[np.ix_(drawn, drawn)], drawn, 4, 0.03, LEVELS)
     assert found.within > table[table > 0].min()
     assert found.interval.difference < 0.05
 
@@ -169,7 +189,12 @@ def tier(a: list[Measured], b: list[Measured], frozen: bool = True) -> Statistic
 
 
 def found_in(statistics: Statistics, finding: Finding) -> set[str]:
-    return {what for _, what, _, one in statistics.intervals if one is finding}
+    means = {one.measure for one in statistics.means if one.interval.finding is finding}
+    return means | {
+        f"distance of {one.measure}"
+        for one in statistics.distances
+        if one.excess.interval.finding is finding
+    }
 
 
 def test_other_seeds_are_equivalent() -> None:
@@ -194,7 +219,7 @@ def test_rate_alone_would_pass_it() -> None:
     found = tier(runs(1), runs(2, cv=0.93))
     assert found.finding is Finding.BEYOND
     assert "rate" in found_in(found, Finding.WITHIN)
-    assert found_in(found, Finding.BEYOND) >= {"excess of cv"}
+    assert found_in(found, Finding.BEYOND) >= {"distance of cv"}
 
 
 def test_other_neurons_of_a_frozen_network_are_different() -> None:
@@ -202,7 +227,7 @@ def test_other_neurons_of_a_frozen_network_are_different() -> None:
         (PopulationMeasures(p.name, p.rate[::-1].copy(), p.cv, p.lv, p.correlation, p.fano),)
         for (p,) in runs(2)
     ]
-    assert found_in(tier(runs(1), turned), Finding.BEYOND) == {"excess of pattern"}
+    assert found_in(tier(runs(1), turned), Finding.BEYOND) == {"distance of pattern"}
     assert tier(runs(1), turned, frozen=False).finding is Finding.WITHIN
 
 
@@ -215,7 +240,7 @@ def test_too_few_runs_show_nothing() -> None:
 def test_a_measure_without_values_shows_nothing() -> None:
     found = tier(runs(1, blind=True), runs(2, blind=True))
     assert found.finding is Finding.OPEN
-    assert found_in(found, Finding.OPEN) == {"cv", "excess of cv"}
+    assert found_in(found, Finding.OPEN) == {"cv", "distance of cv"}
     assert found.needed is None
 
 
