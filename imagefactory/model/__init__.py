@@ -8,7 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from imagefactory.model.models import Model, find_model, list_models, resolve_parameters
+from imagefactory.model.models import (
+    Model,
+    find_model,
+    freeze,
+    list_models,
+    resolve_parameters,
+)
 
 if TYPE_CHECKING:
     from imagefactory.model.spike_file import SpikeFile, load_spikes, open_spikes, write_spikes
@@ -20,6 +26,7 @@ __all__ = [
     "SpikeFile",
     "Spikes",
     "find_model",
+    "freeze",
     "list_models",
     "load_spikes",
     "open_spikes",

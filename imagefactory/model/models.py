@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -119,6 +121,18 @@ def resolve_parameters(model: Model, overrides: Mapping[str, Any]) -> dict[str, 
     return values
 
 
+def freeze(model: Model, parameters: Mapping[str, Any], path: Path) -> None:
+    """Draw all that is random in a run of these parameters, and write it for `start.py`."""
+    script = next(file for file in model.files if file.suffix == ".py" and file.name != model.entry)
+    spec = importlib.util.spec_from_file_location(f"imagefactory_inside_{script.stem}", script)
+    assert spec is not None  # noqa: S101 - the file is ours
+    assert spec.loader is not None  # noqa: S101
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module.__name__] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    module.save(module.draw(dict(parameters)), path)
+
+
 def _load(name: str) -> Model:
     folder = Path(str(files("imagefactory.model").joinpath("inside")))
     table = json.loads((folder / MODELS[name][0]).read_text(encoding="utf-8"))
@@ -192,6 +206,13 @@ def _find_conflicts(values: Mapping[str, Any]) -> Iterator[Fault]:
             f"({values['duration_ms']:g})",
             fix="make duration_ms longer, or warmup_ms shorter",
         )
+    if values["frozen"] and values["variant"] == "upstream":
+        yield Fault(
+            "the upstream variant cannot be frozen: its input changes while it runs",
+            fix="variant=stationary",
+        )
+    if values["frozen"] and values["spike_precision"] == "off_grid":
+        yield Fault("a frozen input is on the grid", fix="spike_precision=on_grid")
     dt = values["dt_ms"]
     if not _is_multiple(SHORTEST_DELAY_MS, dt):
         yield Fault(

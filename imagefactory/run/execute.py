@@ -13,7 +13,7 @@ from typing import Any
 from imagefactory.base.errors import FactoryError, ServiceAway, ToolFailed, TrustRefused, UsageFault
 from imagefactory.base.files import write_text
 from imagefactory.base.report import Report
-from imagefactory.model import find_model, read_spikes, write_spikes
+from imagefactory.model import find_model, freeze, read_spikes, write_spikes
 from imagefactory.run import slurm
 from imagefactory.run.facts import read_ranks, record_facts
 from imagefactory.run.job import parcel_of
@@ -172,8 +172,14 @@ def _stage(plan: RunPlan, tools: Tools, report: Report) -> Staged:
 
 def _send(plan: RunPlan, shell: SiteShell) -> None:
     with tempfile.TemporaryDirectory(prefix="imagefactory-") as folder:
-        parcel = Path(folder) / "run.tar"
-        pack(parcel_of(plan.model, plan.parameters_text, plan.job), parcel)
+        parcel, contents = (
+            Path(folder) / "run.tar",
+            parcel_of(plan.model, plan.parameters_text, plan.job),
+        )
+        if plan.parameters.get("frozen"):
+            contents["inside/frozen.npz"] = Path(folder) / "frozen.npz"
+            freeze(plan.model, plan.parameters, Path(folder) / "frozen.npz")
+        pack(contents, parcel)
         shell.send(parcel, plan.folder)
 
 

@@ -162,6 +162,19 @@ def test_what_must_be_equal(make_run: MakeRun, fact: str, value: object, said: s
     assert said in faults_of(compare_runs(make_run("run-a"), make_run("run-b", **{fact: value})))
 
 
+def test_frozen_runs_are_expected_to_be_equal_for_any_virtual_processes(make_run: MakeRun) -> None:
+    other = {"geometry__virtual_processes": 4, "geometry__ranks": 4, "network__rng": "Philox_64"}
+    a = make_run("run-a", parameters__frozen=True)
+    same = make_run("run-b", parameters__frozen=True, **other)
+    assert compare_runs(a, same).verdict is Verdict.IDENTICAL
+    assert compare_runs(a, same).outcome.tiers[1].expected.startswith("equal spikes")
+    spikes = spikes_from(random_pairs(2))
+    c = make_run("run-c", spikes, parameters__frozen=True, **other)
+    assert compare_runs(a, c).verdict is Verdict.DIFFERENT
+    d = make_run("run-d", spikes, **other)
+    assert compare_runs(a, d).verdict is Verdict.INCONCLUSIVE, "frozen on one side only"
+
+
 def test_another_nest_needs_the_same_image(make_run: MakeRun) -> None:
     a, b = make_run("run-a"), make_run("run-b", versions__nest="3.8.0", image__sif="other")
     found = compare_runs(a, b)
