@@ -28,6 +28,7 @@ def _read_side(text: str) -> list[RunRecord]:
 @click.option("--report", "page", type=FILE, help="Write an HTML report.")
 @click.option("--verdict", "sheet", type=FILE, help="Write the verdict as a JSON document.")
 @click.option("--margins", "margins_file", type=FILE, help="Margins of equivalence of your own.")
+@click.option("--calibrate", is_flag=True, help="Resample the runs: how often would it err?")
 @verb()
 def compare(
     session: Session,
@@ -35,6 +36,7 @@ def compare(
     page: Path | None,
     sheet: Path | None,
     margins_file: Path | None,
+    calibrate: bool,
 ) -> None:
     """Say whether sides computed the same: a run each, or several that differ by their seed.
 
@@ -56,6 +58,11 @@ def compare(
         )
     margins = equivalence.load_margins(margins_file)
     comparisons = equivalence.compare_all([_read_side(side) for side in sides], margins)
+    if calibrate:
+        with session.report.step("resample the runs"):
+            comparisons = [
+                equivalence.with_calibration(each, session.report) for each in comparisons
+            ]
     found = [equivalence.document(comparison) for comparison in comparisons]
     result = found[0] if len(found) == 1 else {"schema": 1, "comparisons": found}
     if page is not None:

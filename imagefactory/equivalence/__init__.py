@@ -11,7 +11,7 @@ from imagefactory.equivalence.document import document
 from imagefactory.equivalence.explain import explain
 from imagefactory.equivalence.html import write_report
 from imagefactory.equivalence.margins import load_margins
-from imagefactory.equivalence.verdict import compare, compare_all
+from imagefactory.equivalence.verdict import compare, compare_all, with_calibration
 
 __all__ = [
     "EXIT_CODES",
@@ -22,5 +22,6 @@ __all__ = [
     "document",
     "explain",
     "load_margins",
+    "with_calibration",
     "write_report",
 ]

@@ -13,8 +13,9 @@ from imagefactory.equivalence.provenance import Row, describe_runs
 
 if TYPE_CHECKING:
     from imagefactory.equivalence.bitwise import Counts, Divergence
+    from imagefactory.equivalence.calibration import Calibration
     from imagefactory.equivalence.measures import Window
-    from imagefactory.equivalence.statistical import Statistics
+    from imagefactory.equivalence.statistical import Pool, Statistics
     from imagefactory.run import RunRecord
 
     Side = Sequence[RunRecord]
@@ -63,8 +64,9 @@ class Outcome:
     """What came of the tiers.
 
     `faults` say why there is no verdict (INVALID); `pairs` are there where equal spikes were
-    expected, `statistics` with `window` where the statistical tier was reached; `hints` are likely
-    causes of a difference, most likely first, or remarks.
+    expected, `statistics` with `window` where the statistical tier was reached, and then `pool` has
+    both sides' runs, side A first; `hints` are likely causes of a difference, most likely first, or
+    remarks.
     """
 
     verdict: Verdict
@@ -72,6 +74,7 @@ class Outcome:
     faults: tuple[Fault, ...] = ()
     pairs: tuple[Pair, ...] = ()
     statistics: Statistics | None = None
+    pool: Pool | None = None
     window: Window | None = None
     hints: tuple[str, ...] = ()
 
@@ -85,6 +88,7 @@ class Comparison:
     rows: tuple[Row, ...]
     margins: Margins
     outcome: Outcome
+    calibration: Calibration | None = None
 
     @property
     def verdict(self) -> Verdict:

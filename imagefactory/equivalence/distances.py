@@ -122,12 +122,19 @@ def split(apart: Floats, valid: Floats, first: npt.NDArray[np.bool_]) -> tuple[F
 
 def _jackknife(apart: Floats, valid: Floats, first: npt.NDArray[np.bool_]) -> float:
     """Standard error of the excess: each run is left out in turn, side by side."""
-    found = np.empty(len(first))
-    for run in range(len(first)):
-        kept = np.arange(len(first)) != run
-        grid = np.ix_(kept, kept)
-        between, within = split(apart[grid], valid[grid], first[kept][None])
-        found[run] = between[0] - within[0]
+    a, b = first.astype(np.float64), (~first).astype(np.float64)
+
+    def without_each(left: Floats, right: Floats) -> Floats:
+        """The mean distance from `left` to `right` without each run in turn."""
+        sums = []
+        for table in (apart, valid):
+            to_left, to_right = table @ left, table @ right
+            sums.append(float(left @ to_right) - left * to_right - right * to_left)
+        found: Floats = sums[0] / sums[1]
+        return found
+
+    between = without_each(a, b)
+    found = between - (without_each(a, a) + without_each(b, b)) / 2
     parts = [
         (len(side) - 1) / len(side) * float(((side - side.mean()) ** 2).sum())
         for side in (found[first], found[~first])

@@ -41,6 +41,7 @@ def document(comparison: Comparison) -> dict[str, Any]:
         "pairs": outcome.pairs,
         "window": outcome.window,
         "statistics": outcome.statistics,
+        "calibration": comparison.calibration,
         "hints": outcome.hints,
         "provenance": [asdict(row) | {"differs": row.differs} for row in comparison.rows],
     })  # fmt: skip

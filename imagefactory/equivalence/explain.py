@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from imagefactory.equivalence.comparison import Comparison, Verdict
 
 if TYPE_CHECKING:
     from imagefactory.equivalence.bitwise import Counts, Divergence
+    from imagefactory.equivalence.calibration import Calibration
     from imagefactory.equivalence.measures import Window
     from imagefactory.equivalence.statistical import Statistics
 
 HEAD = ("population", "measure", "A", "B", "difference", "interval", "margin", "power", "runs")
 
+RATES = ("the sides are", "EQUIVALENT", "DIFFERENT", "INCONCLUSIVE")
 NAMES = {"pattern": "rate pattern"}
 
 
@@ -97,20 +99,52 @@ def _lines(comparison: Comparison) -> Iterator[str]:
         yield f"  spikes            {spikes}"
         yield f"  neurons           {neurons}"
     yield from _statistics_lines(comparison)
+    if comparison.calibration is not None:
+        yield from _calibration_lines(comparison.calibration)
     if outcome.hints:
         yield "  likely causes" if comparison.verdict is Verdict.DIFFERENT else "  remarks"
         yield from (f"    - {hint}" for hint in outcome.hints)
+
+
+def tabulate_rates(calibration: Calibration) -> list[tuple[str, ...]]:
+    """Error rates as texts in the order of RATES."""
+    return [
+        (
+            rates.truth,
+            *(
+                f"{100 * count / rates.trials:.1f} %"
+                for count in (rates.equivalent, rates.different, rates.inconclusive)
+            ),
+        )
+        for rates in (calibration.same, *calibration.at_margin, calibration.as_found)
+    ]
+
+
+def _calibration_lines(calibration: Calibration) -> Iterator[str]:
+    same = calibration.same
+    yield f"  error rates       {same.trials} resampled trials, {calibration.runs} runs a side"
+    yield from _columns([RATES, *tabulate_rates(calibration)])
+    yield (
+        f"  false alarm       {100 * calibration.false_alarm:.1f} % (DIFFERENT although the same)"
+    )
+    yield (
+        f"  false pass        {100 * calibration.false_pass:.1f} % at most (EQUIVALENT although a "
+        "mean differs by its margin)"
+    )
+
+
+def _columns(table: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    widths = [max(len(row[place]) for row in table) for place in range(len(table[0]))]
+    for row in table:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        yield f"    {'  '.join(cells).rstrip()}"
 
 
 def _statistics_lines(comparison: Comparison) -> Iterator[str]:
     statistics, window = comparison.outcome.statistics, comparison.outcome.window
     if statistics is None or window is None:
         return
-    table = [(*HEAD, "finding"), *tabulate(statistics)]
-    widths = [max(len(row[place]) for row in table) for place in range(len(table[0]))]
-    for row in table:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        yield f"    {'  '.join(cells).rstrip()}"
+    yield from _columns([(*HEAD, "finding"), *tabulate(statistics)])
     for shortfall in statistics.shortfalls:
         yield f"  missing           {shortfall}"
     yield f"  power             {describe_power(statistics, window, comparison.margins.power)}"

@@ -136,10 +136,9 @@ def judge(
     pool: Pool, a: Integers, b: Integers, margins: Margins, permutations: int = PERMUTATIONS
 ) -> Statistics:
     """Test the runs `a` of a pool against its runs `b`; at least FEWEST_RUNS on each side."""
-    tests = len(pool.means) + len(pool.distances)
-    levels = Levels(margins.alpha, margins.alpha / tests, margins.power)
+    levels = levels_of(pool, margins)
     means = [
-        _test_mean(key, values[a], values[b], margins, levels) for key, values in pool.means.items()
+        judge_mean(key, values[a], values[b], margins, levels) for key, values in pool.means.items()
     ]
     chosen = np.concatenate([a, b])
     grid = np.ix_(chosen, chosen)
@@ -157,7 +156,14 @@ def judge(
     )  # fmt: skip
 
 
-def _test_mean(key: Key, a: Floats, b: Floats, margins: Margins, levels: Levels) -> MeanResult:
+def levels_of(pool: Pool, margins: Margins) -> Levels:
+    """The levels of each test, for as many tests as a pool has."""
+    tests = len(pool.means) + len(pool.distances)
+    return Levels(margins.alpha, margins.alpha / tests, margins.power)
+
+
+def judge_mean(key: Key, a: Floats, b: Floats, margins: Margins, levels: Levels) -> MeanResult:
+    """Test one measure's mean; `a` and `b` have a value a run."""
     reference = float(a.mean())
     scale = abs(reference) or 1.0
     margin = margins.of_mean(key[1], reference) / scale

@@ -4,6 +4,7 @@ where it is not, statistics. No tier takes the place of another in silence."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -21,9 +22,10 @@ from imagefactory.equivalence.provenance import (
 )
 
 if TYPE_CHECKING:
+    from imagefactory.base.report import Report
     from imagefactory.equivalence.comparison import Side
     from imagefactory.equivalence.measures import Window
-    from imagefactory.equivalence.statistical import Statistics
+    from imagefactory.equivalence.statistical import Pool, Statistics
     from imagefactory.equivalence.survey import Surveyed
 
     Rows = Sequence[Row]
@@ -52,6 +54,21 @@ def compare(a: Side, b: Side, margins: Margins | None = None) -> Comparison:
 def compare_all(sides: Sequence[Side], margins: Margins | None = None) -> list[Comparison]:
     """Compare each side with each other one, in order."""
     return [compare(a, b, margins) for a, b in combinations(sides, 2)]
+
+
+def with_calibration(comparison: Comparison, report: Report) -> Comparison:
+    """The same with its error rates; unchanged, with a warning, without a statistical tier."""
+    pool = comparison.outcome.pool
+    if pool is None:
+        report.warn(f"no error rates: the statistical tier was not reached: {comparison.headline}")
+        return comparison
+    import numpy as np
+
+    from imagefactory.equivalence.calibration import calibrate
+
+    first, numbers = len(comparison.a), np.arange(pool.runs)
+    found = calibrate(pool, numbers[:first], numbers[first:], comparison.margins)
+    return replace(comparison, calibration=found)
 
 
 def _survey(a: Side, b: Side, faults: list[Fault]) -> Sides:
@@ -148,7 +165,9 @@ def _compare_statistics(
     a: Side, b: Side, rows: Rows, sides: Sides, margins: Margins, bits: Tier
 ) -> Outcome:
     """The last tier; all runs are measured in the window that they have in common."""
-    from imagefactory.equivalence.statistical import FEWEST_RUNS
+    import numpy as np
+
+    from imagefactory.equivalence.statistical import FEWEST_RUNS, judge, with_shortfalls
     from imagefactory.equivalence.tost import Finding
 
     if len(a) < FEWEST_RUNS:
@@ -158,9 +177,12 @@ def _compare_statistics(
         return Outcome(Verdict.INCONCLUSIVE, tiers, hints=tuple(list_parameters(rows)))
     window = _find_window((*a, *b))
     try:
-        statistics = _judge(sides, window, is_frozen(a) and is_frozen(b), margins)
+        pool = _measure(sides, window, is_frozen(a) and is_frozen(b))
     except NoVerdict as err:
         return _invalid(err.faults)
+    numbers = np.arange(pool.runs)
+    statistics = judge(pool, numbers[: len(a)], numbers[len(a) :], margins)
+    statistics = with_shortfalls(statistics, list(_find_shortfalls(window, margins)))
     verdicts = {
         Finding.WITHIN: Verdict.EQUIVALENT,
         Finding.BEYOND: Verdict.DIFFERENT,
@@ -170,8 +192,9 @@ def _compare_statistics(
     tier = Tier(STATISTICS, WITHIN_MARGINS, _describe_findings(statistics, window))
     hints = hint_at_causes(rows) if verdict is Verdict.DIFFERENT else list_parameters(rows)
     return Outcome(
-        verdict, (PASSED, bits, tier), statistics=statistics, window=window, hints=tuple(hints)
-    )
+        verdict, (PASSED, bits, tier), statistics=statistics, pool=pool, window=window,
+        hints=tuple(hints),
+    )  # fmt: skip
 
 
 def _find_window(records: Side) -> Window:
@@ -182,20 +205,16 @@ def _find_window(records: Side) -> Window:
     return Window(warmup, float(records[0].parameters["duration_ms"]))
 
 
-def _judge(sides: Sides, window: Window, frozen: bool, margins: Margins) -> Statistics:
-    import numpy as np
-
+def _measure(sides: Sides, window: Window, frozen: bool) -> Pool:
     from imagefactory.equivalence.measures import measure_pieces
-    from imagefactory.equivalence.statistical import gather, judge, with_shortfalls
+    from imagefactory.equivalence.statistical import gather
 
     files = [each.file for side in sides for each in side]
     measured = [
         measure_pieces(file.pieces(), file.populations, file.dt_ms, file.duration_ms, window)
         for file in files
     ]
-    numbers, first = np.arange(len(files)), len(sides[0])
-    found = judge(gather(measured, frozen), numbers[:first], numbers[first:], margins)
-    return with_shortfalls(found, list(_find_shortfalls(window, margins)))
+    return gather(measured, frozen)
 
 
 def _find_shortfalls(window: Window, margins: Margins) -> Iterator[str]:

@@ -319,6 +319,24 @@ def test_sides_on_the_command_line(
     assert page.is_file()
 
 
+def test_error_rates_on_demand(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("imagefactory.equivalence.calibration.calibrate.__defaults__", (20,))
+    sides = [folders(side) for side in ensembles(make_run)]
+    assert call(*sides, "--calibrate") == 9
+    text = capsys.readouterr().out
+    assert "20 resampled trials, 4 runs a side" in text
+    assert "excitatory rate at its margin" in text
+    assert call(*sides, "--calibrate", "--json") == 9
+    assert json.loads(capsys.readouterr().out)["calibration"]["same"]["truth"] == "the same"
+    alone = [folders([make_run(name)]) for name in ("run-x", "run-y")]
+    assert call(*alone, "--calibrate") == 0, "the verdict, IDENTICAL, is not lost"
+    assert (
+        "warning: no error rates: the statistical tier was not reached" in capsys.readouterr().err
+    )
+
+
 def test_more_sides_are_compared_with_one_another(
     make_run: MakeRun, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 from imagefactory.base.errors import ConfigurationFault
 from imagefactory.equivalence.distances import (
     find_excess,
+    mean_excess,
     measure_distances,
     measure_patterns,
 )
@@ -86,7 +87,7 @@ def test_many_tests_of_sides_that_are_the_same_raise_no_alarm() -> None:
     """Margins far below the noise: a tenth of the intervals lies outside, no verdict may."""
     rng = np.random.default_rng(7)
     alone, together = Levels(0.05, 0.05, 0.9), Levels(0.05, 0.05 / 18, 0.9)
-    a, b = rng.normal(0, 1, (2, 200, 18, 10))
+    a, b = rng.normal(0, 1, (2, 100, 18, 10))
 
     def alarms(levels: Levels) -> int:
         return sum(
@@ -97,8 +98,8 @@ def test_many_tests_of_sides_that_are_the_same_raise_no_alarm() -> None:
             for trial in zip(a, b, strict=True)
         )
 
-    assert alarms(alone) > 100
-    assert alarms(together) <= 26  # at most twice 5 % of 200, and three standard deviations
+    assert alarms(alone) > 50
+    assert alarms(together) <= 19  # at most twice 5 % of 100, and three standard deviations
 
 
 # --- distances -------------------------------------------------------------------------------
@@ -137,6 +138,20 @@ def test_excess_of_equal_and_of_unequal_sides() -> None:
     assert 0.06 < found.interval.difference < 0.119
     assert found.interval.finding is Finding.BEYOND
     assert found.p == 1 / 1000
+
+
+def test_the_jackknife_leaves_out_each_run_in_turn() -> None:
+    rng = np.random.default_rng(8)
+    table, _ = measure_distances([*rng.normal(0, 1, (4, 50)), *rng.normal(0.5, 1, (5, 50))])
+    left_out = []
+    for run in range(9):
+        kept = np.delete(np.arange(9), run)
+        left_out.append(mean_excess(table[np.ix_(kept, kept)], kept, 3 if run < 4 else 4))
+    sides = np.array(left_out[:4]), np.array(left_out[4:])
+    error = math.sqrt(sum((len(s) - 1) / len(s) * ((s - s.mean()) ** 2).sum() for s in sides))
+    found = find_excess(table, np.arange(9), 4, 0.03, LEVELS).interval
+    # Seven degrees of freedom: t(0.95) = 1.8946.
+    assert (found.high - found.low) / 2 == pytest.approx(1.8946 * error, rel=1e-4)
 
 
 def test_a_run_taken_twice_is_not_compared_with_itself() -> None:
