@@ -26,6 +26,7 @@ def _read_side(text: str) -> list[RunRecord]:
 @click.command()
 @click.argument("sides", nargs=-1, required=True, metavar="SIDE SIDE...")
 @click.option("--report", "page", type=FILE, help="Write an HTML report.")
+@click.option("--figure", "drawing", type=FILE, help="Write a figure for a paper (SVG).")
 @click.option("--verdict", "sheet", type=FILE, help="Write the verdict as a JSON document.")
 @click.option("--margins", "margins_file", type=FILE, help="Margins of equivalence of your own.")
 @click.option("--calibrate", is_flag=True, help="Resample the runs: how often would it err?")
@@ -34,6 +35,7 @@ def compare(
     session: Session,
     sides: tuple[str, ...],
     page: Path | None,
+    drawing: Path | None,
     sheet: Path | None,
     margins_file: Path | None,
     calibrate: bool,
@@ -68,6 +70,9 @@ def compare(
     if page is not None:
         equivalence.write_report(comparisons, page)
         session.report.note(f"report: {page}")
+    if drawing is not None:
+        equivalence.write_figure(comparisons[0], drawing)
+        session.report.note(f"figure: {drawing}")
     if sheet is not None:
         write_json(sheet, result)
         session.report.note(f"verdict: {sheet}")

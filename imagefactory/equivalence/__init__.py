@@ -9,7 +9,7 @@ comparison in silence.
 from imagefactory.equivalence.comparison import EXIT_CODES, Comparison, Verdict
 from imagefactory.equivalence.document import document
 from imagefactory.equivalence.explain import explain
-from imagefactory.equivalence.html import write_report
+from imagefactory.equivalence.html import write_figure, write_report
 from imagefactory.equivalence.margins import load_margins
 from imagefactory.equivalence.verdict import compare, compare_all, with_calibration
 
@@ -23,5 +23,6 @@ __all__ = [
     "explain",
     "load_margins",
     "with_calibration",
+    "write_figure",
     "write_report",
 ]

@@ -70,8 +70,9 @@ def tabulate(statistics: Statistics) -> list[tuple[str, ...]]:
         excess, one = each.excess, each.excess.interval
         rows.append((
             each.population, f"distance of {NAMES.get(each.measure, each.measure)}",
-            f"{excess.within:.4f}", f"{excess.between:.4f}", f"{one.difference:+.4f}",
-            f"{one.low:+.4f} to {one.high:+.4f}", f"{one.margin:.3g}", f"{one.power:.2f}",
+            f"within {excess.within:.4f}", f"between {excess.between:.4f}",
+            f"{one.difference:+.4f}", f"{one.low:+.4f} to {one.high:+.4f}",
+            f"{one.margin:.3g}", f"{one.power:.2f}",
             _runs(one.needed), str(one.finding),
         ))  # fmt: skip
     return [tuple("-" if "nan" in cell else cell for cell in row) for row in rows]

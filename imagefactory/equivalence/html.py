@@ -11,11 +11,20 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
 
-from imagefactory.base.errors import NoVerdict
+from imagefactory.base.errors import NoVerdict, UsageFault
 from imagefactory.base.files import write_text
 from imagefactory.equivalence.comparison import Comparison, Verdict
-from imagefactory.equivalence.explain import describe_counts, describe_divergence
+from imagefactory.equivalence.explain import (
+    HEAD,
+    RATES,
+    describe_counts,
+    describe_divergence,
+    describe_power,
+    tabulate,
+    tabulate_rates,
+)
 from imagefactory.equivalence.provenance import Row, describe_runs, show
+from imagefactory.equivalence.statement import state
 
 if TYPE_CHECKING:
     from imagefactory.model import Spikes
@@ -41,6 +50,20 @@ def write_report(comparisons: Sequence[Comparison], path: Path) -> None:
     write_text(path, render(comparisons))
 
 
+def write_figure(comparison: Comparison, path: Path) -> None:
+    """Write intervals and distributions as an SVG file; raises UsageFault where there are none."""
+    outcome = comparison.outcome
+    if outcome.statistics is None or outcome.pool is None:
+        raise UsageFault(
+            "there is no figure: the statistical tier was not reached",
+            where=comparison.headline,
+            fix="leave out --figure",
+        )
+    from imagefactory.equivalence import plots  # NumPy: not on the start-up path
+
+    write_text(path, plots.draw_figure(outcome.statistics, outcome.pool, len(comparison.a)))
+
+
 def render(comparisons: Sequence[Comparison]) -> str:
     """The report's text. Everything that comes from a record is escaped."""
     page = files("imagefactory.equivalence").joinpath(PAGE).read_text(encoding="utf-8")
@@ -60,9 +83,37 @@ def _overview(comparisons: Sequence[Comparison]) -> str:
         for number, each in enumerate(comparisons, 1)
     )
     return (
-        '<table class="overview"><thead><tr><th>no.</th><th>run A</th><th>run B</th>'
+        f"{_matrix(comparisons)}"
+        '<table class="overview"><thead><tr><th>no.</th><th>side A</th><th>side B</th>'
         f"<th>verdict</th></tr></thead><tbody>{rows}</tbody></table>"
     )
+
+
+def _matrix(comparisons: Sequence[Comparison]) -> str:
+    """Each side against each other one, where every pair of three or more was compared."""
+    sides = list(dict.fromkeys(_ids(side) for each in comparisons for side in (each.a, each.b)))
+    if len(sides) < 3 or len(comparisons) != len(sides) * (len(sides) - 1) // 2:
+        return ""
+    labels = {_ids(side): _side(side) for each in comparisons for side in (each.a, each.b)}
+    cells = {}
+    for number, each in enumerate(comparisons, 1):
+        link = f'<a href="#c{number}">{_badge(each.verdict)}</a>'
+        cells[_ids(each.a), _ids(each.b)] = cells[_ids(each.b), _ids(each.a)] = link
+    head = "".join(f"<th>{number}</th>" for number in range(1, len(sides) + 1))
+    rows = "".join(
+        f"<tr><th>{number}</th><td>{labels[one]}</td>"
+        + "".join(f"<td>{cells.get((one, other), '')}</td>" for other in sides)
+        + "</tr>"
+        for number, one in enumerate(sides, 1)
+    )
+    return (
+        f'<table class="matrix"><thead><tr><th>no.</th><th>side</th>{head}</tr></thead>'
+        f"<tbody>{rows}</tbody></table>"
+    )
+
+
+def _ids(side: Side) -> tuple[str, ...]:
+    return tuple(record.id for record in side)
 
 
 def _side(side: Sequence[RunRecord]) -> str:
@@ -87,6 +138,9 @@ def _section(number: int, comparison: Comparison) -> str:
         f"<h2>{verdict}</h2><p>{escape(comparison.headline)}</p></header>",
         f"<p>{MEANING[verdict]}</p>",
         *_why(comparison),
+        _tiers(comparison),
+        f"<h3>To be cited</h3><blockquote>{escape(state(comparison))}</blockquote>",
+        *_statistics(comparison),
         *_pictures(comparison),
         "<h3>Where the runs come from</h3>",
         _provenance(comparison),
@@ -124,6 +178,50 @@ def _why(comparison: Comparison) -> Iterator[str]:
         yield f"<ul>{''.join(f'<li>{escape(hint)}</li>' for hint in comparison.outcome.hints)}</ul>"
 
 
+def _tiers(comparison: Comparison) -> str:
+    rows = "".join(
+        f"<tr><td>{escape(tier.name)}</td><td>{escape(tier.expected)}</td>"
+        f"<td>{escape(tier.found)}</td></tr>"
+        for tier in comparison.outcome.tiers
+    )
+    return (
+        '<h3>Tier by tier</h3><table class="tiers"><thead><tr><th>tier</th><th>expected</th>'
+        f"<th>found</th></tr></thead><tbody>{rows}</tbody></table>"
+    )
+
+
+def _statistics(comparison: Comparison) -> Iterator[str]:
+    outcome = comparison.outcome
+    if outcome.statistics is None or outcome.pool is None or outcome.window is None:
+        return
+    from imagefactory.equivalence import plots  # NumPy: not on the start-up path
+
+    yield "<h3>Differences against their margins</h3>"
+    level = f"{100 * (1 - 2 * comparison.margins.alpha):g} %"
+    title = f"{level} intervals in units of the margins; the band is what may differ"
+    yield _figure(title, plots.draw_intervals(outcome.statistics))
+    yield _table((*HEAD, "finding"), tabulate(outcome.statistics), "numbers")
+    power = describe_power(outcome.statistics, outcome.window, comparison.margins.power)
+    yield f"<p>Power: {escape(power)}.</p>"
+    yield from (f"<p>Missing: {escape(said)}.</p>" for said in outcome.statistics.shortfalls)
+    if comparison.calibration is not None:
+        trials = comparison.calibration.same.trials
+        yield f"<h3>Error rates</h3><p>{trials} resampled trials at this number of runs.</p>"
+        yield _table(RATES, tabulate_rates(comparison.calibration), "numbers")
+    yield "<h3>Distributions</h3>"
+    title = "Distribution functions over neurons and pairs, a thin line a run, thick their mean; "
+    title += "side A blue, side B orange dashed"
+    yield _figure(title, plots.draw_distributions(outcome.pool, len(comparison.a)))
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], style: str) -> str:
+    top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
+    )
+    return f'<table class="{style}"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>'
+
+
 def _place(where: str) -> str:
     return f"<code>{escape(where)}</code>: " if where else ""
 
@@ -148,8 +246,9 @@ def _draw(comparison: Comparison, a: Spikes, b: Spikes) -> Iterator[str]:
     for style, record, spikes in zip("ab", _shown(comparison), (a, b), strict=True):
         title = f"Run {style.upper()}: {record.id} ({span})"
         yield _figure(title, charts.raster(spikes, window, style, title, mark), style)
-    title = "Difference: grey in both runs, blue in run A only, orange in run B only"
-    yield _figure(title, charts.overlay(a, b, window, title, mark))
+    if comparison.outcome.pairs:
+        title = "Difference: grey in both runs, blue in run A only, orange in run B only"
+        yield _figure(title, charts.overlay(a, b, window, title, mark))
     yield "<h3>Rates</h3>"
     for place, population in enumerate(a.populations):
         title = f"Rate of the {population.name} population (Hz); run A blue, run B orange dashed"
@@ -210,7 +309,8 @@ def _provenance(comparison: Comparison) -> str:
     return (
         f'<table class="facts"><caption>{differing} of {len(comparison.rows)} facts differ, names '
         "and timings aside. Facts with = must be equal for equal spikes to be expected.</caption>"
-        f"<thead><tr><th>fact</th><th>run A</th><th>run B</th><th></th></tr></thead>{body}</table>"
+        "<thead><tr><th>fact</th><th>side A</th><th>side B</th><th></th></tr></thead>"
+        f"{body}</table>"
     )
 
 

@@ -9,7 +9,7 @@ shown, and what is missing is told.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,7 @@ Key = tuple[str, str]  # population, measure
 MEANS = ("rate", "cv", "lv", "correlation", "fano")
 DISTRIBUTIONS = ("rate", "cv", "correlation")
 PATTERN = "pattern"
+QUANTILES = 101
 FEWEST_RUNS = 3  # a side; with fewer there is no spread to speak of
 
 
@@ -108,6 +109,7 @@ class Pool:
     means: Mapping[Key, Floats]
     distances: Mapping[Key, Floats]
     moved: Mapping[Key, Floats]
+    quantiles: Mapping[Key, Floats] = field(default_factory=dict)  # a row a run, for drawing
 
     @property
     def frozen(self) -> bool:
@@ -117,19 +119,27 @@ class Pool:
 
 def gather(runs: Sequence[Measured], frozen: bool) -> Pool:
     """Reduce measured runs; all are of the same populations."""
-    means, distances, moved = {}, {}, {}
+    means, distances, moved, quantiles = {}, {}, {}, {}
     for place, first in enumerate(runs[0]):
         column = [run[place] for run in runs]
         for measure in MEANS:
             means[first.name, measure] = np.array([each.mean(measure) for each in column])
         for measure in DISTRIBUTIONS:
             key = (first.name, measure)
-            distances[key], moved[key] = measure_distances(
-                [getattr(each, measure) for each in column]
-            )
+            samples = [getattr(each, measure) for each in column]
+            distances[key], moved[key] = measure_distances(samples)
+            quantiles[key] = np.array([_quantiles(sample) for sample in samples])
         if frozen:
             distances[first.name, PATTERN] = measure_patterns([each.rate for each in column])
-    return Pool(len(runs), means, distances, moved)
+    return Pool(len(runs), means, distances, moved, quantiles)
+
+
+def _quantiles(sample: Floats) -> Floats:
+    """QUANTILES quantiles from the least to the greatest; NaN for a sample without values."""
+    known = sample[~np.isnan(sample)]
+    if not len(known):
+        return np.full(QUANTILES, np.nan)
+    return np.quantile(known, np.linspace(0, 1, QUANTILES))
 
 
 def judge(

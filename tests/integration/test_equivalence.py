@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import re
+from pathlib import Path
+from shutil import which
 from typing import Any
 
 import numpy as np
 import pytest
 
+from imagefactory.base.process import Runner
+from imagefactory.base.report import Silent
+from imagefactory.equivalence import compare_all, write_report
 from imagefactory.equivalence.distances import measure_distances
 from imagefactory.equivalence.measures import LEAST_SPIKES, Window, measure
+from tests.unit.equivalence.conftest import DURATION, MakeRun, make_run
 from tests.unit.equivalence.trains import make_trains
+
+__all__ = ["make_run"]  # a fixture of the unit tests
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -65,3 +75,61 @@ def test_distances_are_those_of_scipy() -> None:
         for b in range(4):
             assert largest[a, b] == pytest.approx(ks_2samp(samples[a], samples[b]).statistic)
             assert moved[a, b] == pytest.approx(wasserstein_distance(samples[a], samples[b]))
+
+
+# --- the report, in a real browser ------------------------------------------------------------
+
+
+@pytest.fixture
+def browser() -> str:
+    found = which("chromium") or which("chromium-browser") or which("google-chrome")
+    if found is None:
+        pytest.skip("no Chromium here")
+    return str(found)
+
+
+def test_the_report_in_a_browser(browser: str, make_run: MakeRun, tmp_path: Path) -> None:
+    """Everything is inside the page, is drawn, and has its place."""
+    sides = [
+        [
+            make_run(
+                f"run-{letter}{seed}", make_trains(seed, duration_ms=DURATION, rate_hz=rate),
+                parameters__seed=seed, network__digest=f"{seed:032x}",
+            )
+            for seed in range(first, first + 4)
+        ]
+        for letter, first, rate in (("a", 1, 60.0), ("b", 5, 60.0), ("c", 9, 120.0))
+    ]  # fmt: skip
+    page = tmp_path / "report.html"
+    write_report(compare_all(sides), page)
+    # The page's own elements tell where the browser has put them.
+    probe = page.read_text("utf-8").replace("</body>", f"<script>{MEASURE}</script></body>")
+    page.write_text(probe, encoding="utf-8")
+    words = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--window-size=1100,900"]
+    seen = Runner(Silent()).run(
+        *words, "--dump-dom", page.as_uri(), timeout=120, extra={"HOME": str(tmp_path)}
+    )
+    found = json.loads(re.findall(r'<meta name="seen" content="([^"]+)"', seen.output)[0]
+                       .replace("&quot;", '"'))  # fmt: skip
+    assert found["wide"] == [], "nothing is wider than the page"
+    assert found["flat"] == [], "every drawing has its place"
+    assert found["drawings"] == 3 * (2 + 2 + 2)  # intervals, distributions, rasters, rates
+    assert found["requests"] == 0
+    assert found["headings"][:2] == ["INCONCLUSIVE", "DIFFERENT"]
+
+
+MEASURE = """
+const boxes = [...document.querySelectorAll('svg')].map(e => e.getBoundingClientRect());
+const wide = [...document.querySelectorAll('body *')].filter(
+  e => e.getBoundingClientRect().right > document.documentElement.clientWidth + 1);
+const meta = document.createElement('meta');
+meta.name = 'seen';
+meta.content = JSON.stringify({
+  drawings: boxes.length,
+  flat: boxes.filter(b => b.width < 200 || b.height < 60).map(b => b.height),
+  wide: wide.slice(0, 5).map(e => e.tagName + ' ' + e.textContent.slice(0, 40)),
+  requests: performance.getEntriesByType('resource').length,
+  headings: [...document.querySelectorAll('h2')].map(e => e.textContent),
+});
+document.head.append(meta);
+"""
