@@ -23,6 +23,7 @@ VERBS = {
     "run": ("run", "Run a model from an image at a site."),
     "runs": ("run", "The runs so far."),
     "compare": ("compare", "Say whether two runs computed the same."),
+    "controls": ("controls", "How often compare errs, on real runs of which the truth is known."),
     "demo": ("demo", "One image from recipe to cross-site verdict."),
 }
 

@@ -7,6 +7,7 @@ comparison in silence.
 """
 
 from imagefactory.equivalence.comparison import EXIT_CODES, Comparison, Verdict
+from imagefactory.equivalence.control_plan import plan_controls, try_controls
 from imagefactory.equivalence.document import document
 from imagefactory.equivalence.explain import explain
 from imagefactory.equivalence.html import write_figure, write_report
@@ -22,6 +23,8 @@ __all__ = [
     "document",
     "explain",
     "load_margins",
+    "plan_controls",
+    "try_controls",
     "with_calibration",
     "write_figure",
     "write_report",

@@ -89,22 +89,6 @@ def calibrate(
     )
 
 
-def try_controls(
-    pool: Pool, a: Integers, b: Integers, runs: int, margins: Margins, trials: int, truth: str
-) -> Rates:
-    """Verdicts on sides drawn without replacement from two sets of runs, which may be one set."""
-    rng = np.random.default_rng(SEED)
-    found = []
-    for _ in range(trials):
-        if np.array_equal(a, b):
-            drawn = rng.permutation(a)
-            sides = drawn[:runs], drawn[runs : 2 * runs]
-        else:
-            sides = rng.permutation(a)[:runs], rng.permutation(b)[:runs]
-        found.append(judge(pool, *sides, margins, permutations=0))
-    return _count(truth, found)
-
-
 def _move(
     pool: Pool,
     a: Integers,
@@ -115,13 +99,13 @@ def _move(
 ) -> Rates:
     """The trials again, with one measure of side B moved by its margin, up and down by turns."""
     values, levels = pool.means[key], levels_of(pool, margins)
-    margin = margins.of_mean(key[1], float(values[a].mean()))
+    margin = margins.of_mean(key[1], float(values[a].mean()), pool.frozen)
     place = list(pool.means).index(key)
     moved = []
     for number, (sides, trial) in enumerate(zip(draws, same, strict=True)):
         other = values[sides[1]] + (margin if number % 2 else -margin)
         means = list(trial.means)
-        means[place] = judge_mean(key, values[sides[0]], other, margins, levels)
+        means[place] = judge_mean(key, (values[sides[0]], other), margins, levels, pool.frozen)
         moved.append(replace(trial, means=tuple(means)))
     return _count(f"{key[0]} {key[1]} at its margin", moved)
 

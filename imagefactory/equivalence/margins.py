@@ -27,6 +27,7 @@ class Margins:
     least_runs: int
     least_warmup_ms: float
     means: Mapping[str, float]
+    frozen_means: Mapping[str, float]
     least_correlation_difference: float
     excess: Mapping[str, float]
     description: str = ""
@@ -38,9 +39,13 @@ class Margins:
         del document["description"]
         return digest_of_text(json.dumps(document, sort_keys=True))
 
-    def of_mean(self, measure: str, reference: float) -> float:
+    def means_of(self, frozen: bool) -> Mapping[str, float]:
+        """The relative margins of the means, where all runs share one network or have their own."""
+        return self.frozen_means if frozen else self.means
+
+    def of_mean(self, measure: str, reference: float, frozen: bool) -> float:
         """The margin of a mean's difference, in the measure's own unit."""
-        margin = self.means[measure] * abs(reference)
+        margin = self.means_of(frozen)[measure] * abs(reference)
         return (
             max(margin, self.least_correlation_difference) if measure == "correlation" else margin
         )

@@ -110,7 +110,8 @@ def _state_statistics(comparison: Comparison) -> str:
 def _state_margins(comparison: Comparison) -> str:
     margins, statistics = comparison.margins, comparison.outcome.statistics
     assert statistics is not None  # noqa: S101
-    means = ", ".join(f"{WORDS[name]} {100 * size:g} %" for name, size in margins.means.items())
+    relative = margins.means_of(statistics.frozen).items()
+    means = ", ".join(f"{WORDS[name]} {100 * size:g} %" for name, size in relative)
     kinds = dict.fromkeys(each.measure for each in statistics.distances)
     excess = ", ".join(f"{NAMES.get(kind, kind)} {margins.excess[kind]:g}" for kind in kinds)
     level = f"{100 * (1 - 2 * margins.alpha):g} %"

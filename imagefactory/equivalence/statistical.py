@@ -148,7 +148,8 @@ def judge(
     """Test the runs `a` of a pool against its runs `b`; at least FEWEST_RUNS on each side."""
     levels = levels_of(pool, margins)
     means = [
-        judge_mean(key, values[a], values[b], margins, levels) for key, values in pool.means.items()
+        judge_mean(key, (values[a], values[b]), margins, levels, pool.frozen)
+        for key, values in pool.means.items()
     ]
     chosen = np.concatenate([a, b])
     grid = np.ix_(chosen, chosen)
@@ -172,11 +173,14 @@ def levels_of(pool: Pool, margins: Margins) -> Levels:
     return Levels(margins.alpha, margins.alpha / tests, margins.power)
 
 
-def judge_mean(key: Key, a: Floats, b: Floats, margins: Margins, levels: Levels) -> MeanResult:
-    """Test one measure's mean; `a` and `b` have a value a run."""
+def judge_mean(
+    key: Key, values: tuple[Floats, Floats], margins: Margins, levels: Levels, frozen: bool
+) -> MeanResult:
+    """Test one measure's mean; `values` has both sides', one a run."""
+    a, b = values
     reference = float(a.mean())
     scale = abs(reference) or 1.0
-    margin = margins.of_mean(key[1], reference) / scale
+    margin = margins.of_mean(key[1], reference, frozen) / scale
     interval = compare_means(a / scale, b / scale, margin, levels)
     spread = (float(a.std(ddof=1)), float(b.std(ddof=1)))
     return MeanResult(*key, reference, float(b.mean()), *spread, interval)

@@ -71,6 +71,15 @@ def with_calibration(comparison: Comparison, report: Report) -> Comparison:
     return replace(comparison, calibration=found)
 
 
+def measure_runs(a: Side, b: Side) -> Pool:
+    """The runs of two sides that passed the gate, measured; side A first."""
+    faults: list[Fault] = []
+    sides = _survey(a, b, faults)
+    if faults:
+        raise NoVerdict.from_faults(faults)
+    return _measure(sides, _find_window((*a, *b)), is_frozen(a) and (not b or is_frozen(b)))
+
+
 def _survey(a: Side, b: Side, faults: list[Fault]) -> Sides:
     """Look through all spikes; what is wrong with them is added to the faults."""
     from imagefactory.equivalence.survey import find_copies, find_shape_faults, survey

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import pytest
 
-from imagefactory.equivalence.calibration import Rates, calibrate, try_controls
+from imagefactory.equivalence.calibration import Rates, calibrate
 from imagefactory.equivalence.margins import load_margins
 from imagefactory.equivalence.statistical import Pool
 
@@ -55,16 +54,6 @@ def test_sides_that_spread_much_stay_open() -> None:
 def test_a_difference_is_found_again() -> None:
     pool = pool_of(0.01, 0.1)
     assert calibrate(pool, *halves(pool), MARGINS, trials=50).as_found.different == 50
-
-
-@pytest.mark.parametrize(("shift", "word"), [(0.0, "equivalent"), (0.1, "different")])
-def test_controls_are_drawn_without_replacement(shift: float, word: str) -> None:
-    pool = pool_of(0.01, shift)
-    a, b = halves(pool)
-    found = try_controls(pool, a, b, 10, MARGINS, 20, "control")
-    assert getattr(found, word) == found.trials == 20
-    same = try_controls(pool, a, a, 10, MARGINS, 20, "same")
-    assert same.equivalent == 20
 
 
 def test_the_same_runs_give_the_same_rates() -> None:

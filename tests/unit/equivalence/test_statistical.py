@@ -260,9 +260,10 @@ def test_a_measure_without_values_shows_nothing() -> None:
 
 
 def test_a_correlation_near_zero_has_an_absolute_margin() -> None:
-    assert MARGINS.of_mean("correlation", 0.02) == pytest.approx(0.003)
-    assert MARGINS.of_mean("correlation", 1e-5) == 0.001
-    assert MARGINS.of_mean("rate", -2.0) == pytest.approx(0.1)
+    assert MARGINS.of_mean("correlation", 0.02, False) == pytest.approx(0.003)
+    assert MARGINS.of_mean("correlation", 1e-5, False) == 0.001
+    assert MARGINS.of_mean("rate", -2.0, False) == pytest.approx(0.1)
+    assert MARGINS.of_mean("rate", -2.0, True) == pytest.approx(0.06)
 
 
 # --- margins ---------------------------------------------------------------------------------
