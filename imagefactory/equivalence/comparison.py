@@ -119,11 +119,15 @@ class Comparison:
         a, b = describe_runs(self.a), describe_runs(self.b)
         margins = f"{self.margins.name} {self.margins.version}"
         apart = "did not compute the same spikes"
-        if not self.outcome.pairs:
+        within = f"are equivalent within the margins {margins}"
+        if self.outcome.statistics is not None:
             apart = f"are farther apart than the margins {margins} allow"
+        elif not self.outcome.pairs:
+            apart = "are farther apart than one time step, neuron by neuron"
+            within = "are equal within one time step, neuron by neuron"
         return {
             Verdict.IDENTICAL: f"{a} and {b} computed the same spikes, bit for bit",
-            Verdict.EQUIVALENT: f"{a} and {b} are equivalent within the margins {margins}",
+            Verdict.EQUIVALENT: f"{a} and {b} {within}",
             Verdict.DIFFERENT: f"{a} and {b} {apart}",
             Verdict.INCONCLUSIVE: f"{a} and {b}: the runs do not suffice to tell",
             Verdict.INVALID: f"{a} and {b} cannot be compared",

@@ -41,13 +41,13 @@ class ControlPlan:
 
     def lines(self) -> list[str]:
         """The plan, for people."""
-        missing, wanted = self.cache.missing(self.ensembles), self.cache.tasks(self.ensembles)
+        missing, wanted = self.cache.count(self.ensembles)
         lines = [f"runs are kept in {self.cache.folder}"]
         for group in self.groups:
             names = ", ".join(control.name for control in group.controls)
             lines.append(f"{group.title}: {names}")
-        about = len(missing) * USUAL_SECONDS / 60
-        lines.append(f"{len(missing)} of {len(wanted)} runs are to be made, about {about:.0f} min")
+        about = missing * USUAL_SECONDS / 60
+        lines.append(f"{missing} of {wanted} runs are to be made at most, about {about:.0f} min")
         lines.append(f"{TRIALS} trials a control, {RUNS} seeds a side")
         return lines
 

@@ -36,7 +36,11 @@ class Task:
 
 
 class RunCache:
-    """Runs of one image and of the model as it stands, in a folder of the cache, by content."""
+    """Runs of one image, kept in a folder of the cache by all that decides their spikes.
+
+    What the model's files decide is told by a probe: a tiny run of the same parameters. Files that
+    changed and give the probe's spikes as before keep the runs.
+    """
 
     def __init__(self, image: Path, folder: Path | None = None) -> None:
         self.image = image
@@ -46,19 +50,34 @@ class RunCache:
         files = "".join(str(digest_of(path)) for path in self.model.files)
         self.files = str(digest_of_text(files))
 
+    def probes(self, ensembles: Sequence[Ensemble]) -> list[Task]:
+        """The probe of each ensemble, each once."""
+        probes = [self._task(ensemble.probe, 1, self.files) for ensemble in ensembles]
+        return list({task.key: task for task in probes}.values())
+
     def tasks(self, ensembles: Sequence[Ensemble]) -> list[Task]:
-        """Every run of these ensembles, each once."""
+        """Every run of these ensembles, each once; their probes must be there."""
         found: dict[str, Task] = {}
         for ensemble in ensembles:
-            for seed in ensemble.seeds:
-                parameters = resolve_parameters(self.model, ensemble.overrides(seed))
-                key = key_of(self.sif, self.files, ensemble, parameters)
-                found.setdefault(key, Task(key, ensemble, seed))
+            probe = self._task(ensemble.probe, 1, self.files)
+            seal = str((read_record(self._place(probe).parent).spikes or {}).get("digest"))
+            tasks = [self._task(ensemble, seed, seal) for seed in ensemble.seeds]
+            found.update((task.key, task) for task in tasks)
         return list(found.values())
 
-    def missing(self, ensembles: Sequence[Ensemble]) -> list[Task]:
-        """The runs that are still to be made."""
-        return [task for task in self.tasks(ensembles) if not self._place(task).is_file()]
+    def missing(self, tasks: Sequence[Task]) -> list[Task]:
+        """Those whose runs are still to be made."""
+        return [task for task in tasks if not self._place(task).is_file()]
+
+    def count(self, ensembles: Sequence[Ensemble]) -> tuple[int, int]:
+        """How many runs are to be made, at most, and how many there are to be."""
+        probes = self.probes(ensembles)
+        unknown = len(self.missing(probes))
+        if unknown:
+            runs = sum(each.count for each in {id(each): each for each in ensembles}.values())
+            return unknown + runs, len(probes) + runs
+        tasks = self.tasks(ensembles)
+        return len(self.missing(tasks)), len(probes) + len(tasks)
 
     def read(self, ensemble: Ensemble) -> list[RunRecord]:
         """The runs of an ensemble, by seed; all must be there."""
@@ -67,14 +86,21 @@ class RunCache:
     def fill(self, ensembles: Sequence[Ensemble], report: Report) -> None:
         """Make the runs that are missing, as many at a time as there are cores."""
         with locked(self.folder / "lock"):
-            missing = self.missing(ensembles)
-            done = 0
-            for width in sorted({_width(task) for task in missing}):
-                tasks = [task for task in missing if _width(task) == width]
-                with ThreadPoolExecutor(max(1, (cpu_count() or 1) // width)) as workers:
-                    for _ in workers.map(self._make, tasks):
-                        done += 1
-                        report.progress("runs of controls", done, len(missing), unit="runs")
+            self._make_all(self.probes(ensembles), "probes of the model", report)
+            self._make_all(self.tasks(ensembles), "runs of controls", report)
+
+    def _make_all(self, tasks: Sequence[Task], what: str, report: Report) -> None:
+        missing, done = self.missing(tasks), 0
+        for width in sorted({_width(task) for task in missing}):
+            chosen = [task for task in missing if _width(task) == width]
+            with ThreadPoolExecutor(max(1, (cpu_count() or 1) // width)) as workers:
+                for _ in workers.map(self._make, chosen):
+                    done += 1
+                    report.progress(what, done, len(missing), unit="runs")
+
+    def _task(self, ensemble: Ensemble, seed: int, model: str) -> Task:
+        parameters = resolve_parameters(self.model, ensemble.overrides(seed))
+        return Task(key_of(self.sif, model, ensemble, parameters), ensemble, seed)
 
     def _make(self, task: Task) -> None:
         ensemble = task.ensemble

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from imagefactory.base.files import digest_of_text
@@ -46,6 +46,11 @@ class Ensemble:
     def seeds(self) -> range:
         """The seed of each run."""
         return range(self.first, self.first + self.count)
+
+    @property
+    def probe(self) -> Ensemble:
+        """One run of the same parameters, but tiny: what the model's files make of them."""
+        return replace(self, parameters={**self.parameters, **TINY}, first=1, count=1)
 
     def overrides(self, seed: int) -> dict[str, Any]:
         """The model's parameters of one run."""
@@ -202,13 +207,13 @@ def _list_paired() -> tuple[Control, ...]:
     )  # fmt: skip
 
 
-def key_of(image: str, files: str, ensemble: Ensemble, parameters: Mapping[str, Any]) -> str:
+def key_of(image: str, model: str, ensemble: Ensemble, parameters: Mapping[str, Any]) -> str:
     """The name of one run in the cache: of all that decides its spikes.
 
-    `image` is the SIF's digest, `files` that of the model's files, `parameters` are complete.
+    `image` is the SIF's digest, `model` that of the model, `parameters` are complete.
     """
     document = {
-        "image": image, "files": files, "ranks": ensemble.ranks, "threads": ensemble.threads,
+        "image": image, "model": model, "ranks": ensemble.ranks, "threads": ensemble.threads,
         "parameters": dict(parameters),
     }  # fmt: skip
     return digest_of_text(json.dumps(document, sort_keys=True)).hex[:24]

@@ -34,10 +34,18 @@ def state(comparison: Comparison) -> str:
     if comparison.outcome.pairs:
         parts.append(_state_bits(comparison))
     elif comparison.outcome.statistics is None:
-        parts.append("These are too few runs for any statement.")
+        parts.append(_state_few(comparison))
     else:
         parts.append(_state_statistics(comparison))
     return " ".join(parts)
+
+
+def _state_few(comparison: Comparison) -> str:
+    if comparison.verdict is Verdict.EQUIVALENT:
+        return "Every neuron's spikes agree within one time step; nothing in this model is random."
+    if comparison.verdict is Verdict.DIFFERENT:
+        return f"They differ by more than one time step: {' '.join(comparison.outcome.hints)}."
+    return "These are too few runs for any statement."
 
 
 def _describe_runs(comparison: Comparison) -> str:

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     Rows = Sequence[Row]
     Sides = tuple[list[Surveyed], list[Surveyed]]
 
-GATE, BITS, STATISTICS = "provenance", "bit for bit", "statistics"
+GATE, BITS, STATISTICS, FEW_CELLS = "provenance", "bit for bit", "statistics", "few cells"
+FEW_CELLS_MODEL = "few-cells"
 AT_GATE = "complete on both sides, and of one experiment"
 PASSED = Tier(GATE, AT_GATE, "so it is")
 NOT_REACHED = Tier(STATISTICS, "nothing: the tier before it decides", "not tried")
@@ -99,6 +100,8 @@ def _survey(a: Side, b: Side, faults: list[Fault]) -> Sides:
 def _decide(a: Side, b: Side, rows: Rows, sides: Sides, margins: Margins) -> Outcome:
     """The tiers after the gate."""
     obstacles = find_obstacles(a, b)
+    if a[0].model == FEW_CELLS_MODEL:
+        return _compare_few_cells(rows, sides, obstacles)
     if not obstacles:
         said = "equal spikes, for seed, step, virtual processes, RNG, and image or NEST agree"
         return _compare_bits(rows, _of_shared_seeds(sides), said)
@@ -156,6 +159,23 @@ def _compare_bits(rows: Rows, sides: Sides, expected: str) -> Outcome:
         pairs=tuple(pairs),
         hints=tuple(hint_at_causes(rows) if apart else list_remarks(rows)),
     )
+
+
+def _compare_few_cells(rows: Rows, sides: Sides, obstacles: Sequence[str]) -> Outcome:
+    """Neurons by themselves: spike by spike where that is expected, else within one step."""
+    from imagefactory.equivalence.few_cells import find_differences
+    from imagefactory.model import load_spikes
+
+    a, b = (side[0].file.path for side in sides)
+    differences = tuple(find_differences(load_spikes(a), load_spikes(b)))
+    if not obstacles:
+        found = _compare_bits(rows, sides, "equal spikes: nothing in this model is random")
+        return replace(found, hints=(*differences, *found.hints))
+    bits = Tier(BITS, f"no equal spikes ({'; '.join(obstacles)})", "not asked")
+    said = f"{len(differences)} of its parts differ" if differences else "so it is"
+    tier = Tier(FEW_CELLS, "each spike within one step of the coarser grid", said)
+    verdict = Verdict.DIFFERENT if differences else Verdict.EQUIVALENT
+    return Outcome(verdict, (PASSED, bits, tier), hints=differences)
 
 
 def _pair(a: Surveyed, b: Surveyed) -> Pair:

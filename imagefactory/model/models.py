@@ -17,7 +17,11 @@ from imagefactory.base.errors import Fault, UsageFault, nearest
 
 SCHEMA = 1
 # The table of a model, and the files of ours that go to the site with it.
-MODELS = {"balanced-random": ("balanced-random.json", "balanced_random.py", "start.py")}
+MODELS = {
+    "balanced-random": ("balanced-random.json", "balanced_random.py", "start.py"),
+    # Its neuron and its set-up are the network's.
+    "few-cells": ("few-cells.json", "few_cells.py", "balanced_random.py", "start.py"),
+}
 SHORTEST_DELAY_MS = 1.0  # balanced_random.MIN_DELAY; the grid must have it
 KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "choice": "a word"}
 
@@ -206,12 +210,14 @@ def _find_conflicts(values: Mapping[str, Any]) -> Iterator[Fault]:
             f"({values['duration_ms']:g})",
             fix="make duration_ms longer, or warmup_ms shorter",
         )
-    if values["frozen"] and values["variant"] == "upstream":
+    frozen = values.get("frozen", False)
+    upstream = values.get("variant") == "upstream"
+    if frozen and upstream:
         yield Fault(
             "the upstream variant cannot be frozen: its input changes while it runs",
             fix="variant=stationary",
         )
-    if values["frozen"] and values["spike_precision"] == "off_grid":
+    if frozen and values["spike_precision"] == "off_grid":
         yield Fault("a frozen input is on the grid", fix="spike_precision=on_grid")
     dt = values["dt_ms"]
     if not _is_multiple(SHORTEST_DELAY_MS, dt):
@@ -220,7 +226,7 @@ def _find_conflicts(values: Mapping[str, Any]) -> Iterator[Fault]:
             fix="take 0.1, 0.05, 0.2, 0.5 or 1",
         )
     # The upstream variant changes its input in four equal epochs.
-    share = 4 if values["variant"] == "upstream" else 1
+    share = 4 if upstream else 1
     if not _is_multiple(values["duration_ms"] / share, dt):
         yield Fault(
             f"duration_ms ({values['duration_ms']:g}) is no multiple of "

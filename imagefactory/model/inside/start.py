@@ -18,6 +18,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -266,7 +267,6 @@ def run_network(job: dict[str, Any], seen: dict[str, Any]) -> dict[str, Any]:
     began = time.perf_counter()
     hide_nest_config()
     quiet()
-    import balanced_random
     import nest
     import pyNN.nest as sim
 
@@ -274,16 +274,16 @@ def run_network(job: dict[str, Any], seen: dict[str, Any]) -> dict[str, Any]:
         hint = "NEST in this image was built without MPI."
         leave(wrong_world(job["ranks"], nest.num_processes, "NEST itself", hint))
     parameters = job["parameters"]
+    model = import_module(job["model"].replace("-", "_"))
     imported = time.perf_counter()
-    balanced_random.setup(sim, parameters, job["threads"])
-    frozen = parameters["frozen"]
-    drawn = balanced_random.load(FROZEN) if frozen else balanced_random.draw(parameters)
-    network = balanced_random.build(sim, parameters, drawn)
+    model.setup(sim, parameters, job["threads"])
+    drawn = model.load(FROZEN) if parameters.get("frozen") else model.draw(parameters)
+    network = model.build(sim, parameters, drawn)
     built = time.perf_counter()
-    balanced_random.simulate(sim, parameters, network)
+    model.simulate(sim, parameters, network)
     simulated = time.perf_counter()
-    neuron, step = balanced_random.spikes(parameters, network)
-    populations = balanced_random.populations(network)
+    neuron, step = model.spikes(parameters, network)
+    populations = model.populations(network)
     write_whole(
         OUTPUT / f"spikes-{seen['rank']}.npz",
         lambda stream: np.savez(stream, neuron=neuron, step=step),
