@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from imagefactory.base.errors import UsageFault
@@ -72,8 +74,9 @@ def run(
 @click.command()
 @click.argument("run_id", required=False)
 @click.option("--resume", is_flag=True, help="Go on waiting for the job of this run.")
+@click.option("--gdf", type=click.Path(path_type=Path), help="Write its spikes as NEST's text.")
 @verb()
-def runs(session: Session, run_id: str | None, resume: bool) -> None:
+def runs(session: Session, run_id: str | None, resume: bool, gdf: Path | None) -> None:
     """List the runs so far, or show the record of one.
 
     \b
@@ -86,6 +89,11 @@ def runs(session: Session, run_id: str | None, resume: bool) -> None:
         session.show(records, "\n".join(_line(record) for record in records) or "no runs yet")
         return
     record = room.resume(run_id, session.report) if resume else room.read_record(run_id)
+    if gdf is not None:
+        from imagefactory.model import open_spikes, write_gdf
+
+        write_gdf(open_spikes(record.folder / "spikes.npz"), gdf)
+        session.report.note(f"spikes: {gdf}")
     lines = [_line(record), *(f"{key}: {value}" for key, value in vars(record).items() if value)]
     session.show(record, "\n".join(lines))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from imagefactory.model.gdf import write_gdf
 from imagefactory.model.models import (
     Model,
     find_model,
@@ -32,6 +33,7 @@ __all__ = [
     "open_spikes",
     "read_spikes",
     "resolve_parameters",
+    "write_gdf",
     "write_spikes",
 ]
 

@@ -16,6 +16,7 @@ from imagefactory.base.report import Silent
 from imagefactory.equivalence import compare_all, write_report
 from imagefactory.equivalence.distances import measure_distances
 from imagefactory.equivalence.measures import LEAST_SPIKES, Window, measure
+from imagefactory.model import open_spikes, write_gdf, write_spikes
 from tests.unit.equivalence.conftest import DURATION, MakeRun, make_run
 from tests.unit.equivalence.trains import make_trains
 
@@ -133,3 +134,29 @@ meta.content = JSON.stringify({
 });
 document.head.append(meta);
 """
+
+
+# --- other tools ------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_neo_reads_our_spikes(tmp_path: Path) -> None:
+    import quantities as pq
+    from elephant.statistics import mean_firing_rate
+    from neo.io import NestIO
+
+    spikes = make_trains(3, sizes=(12, 4), duration_ms=DURATION)
+    write_spikes(spikes, tmp_path / "spikes.npz")
+    write_gdf(open_spikes(tmp_path / "spikes.npz"), tmp_path / "spikes.gdf")
+    segment = NestIO(filenames=str(tmp_path / "spikes.gdf")).read_segment(
+        gid_list=list(range(16)), t_start=0 * pq.ms, t_stop=DURATION * pq.ms,
+        id_column_gdf=0, time_column_gdf=1, time_unit=pq.ms,
+    )  # fmt: skip
+    assert len(segment.spiketrains) == 16
+    rates = measure(spikes, Window(0.0, DURATION))
+    for neuron, train in enumerate(segment.spiketrains):
+        steps = np.rint(train.rescale("ms").magnitude / spikes.dt_ms)
+        assert steps.tolist() == spikes.step[spikes.neuron == neuron].tolist()
+        place = rates[0].rate if neuron < 12 else rates[1].rate
+        rate = mean_firing_rate(train).rescale("Hz").item()
+        assert place[neuron if neuron < 12 else neuron - 12] == pytest.approx(rate)
