@@ -13,6 +13,7 @@ from imagefactory.equivalence.comparison import Comparison, Outcome, Pair, Tier,
 from imagefactory.equivalence.hints import hint_at_causes, list_parameters, list_remarks
 from imagefactory.equivalence.margins import Margins, load_margins
 from imagefactory.equivalence.provenance import (
+    FEW_CELLS,
     Row,
     describe_runs,
     find_gate_faults,
@@ -31,8 +32,7 @@ if TYPE_CHECKING:
     Rows = Sequence[Row]
     Sides = tuple[list[Surveyed], list[Surveyed]]
 
-GATE, BITS, STATISTICS, FEW_CELLS = "provenance", "bit for bit", "statistics", "few cells"
-FEW_CELLS_MODEL = "few-cells"
+GATE, BITS, STATISTICS = "provenance", "bit for bit", "statistics"
 AT_GATE = "complete on both sides, and of one experiment"
 PASSED = Tier(GATE, AT_GATE, "so it is")
 NOT_REACHED = Tier(STATISTICS, "nothing: the tier before it decides", "not tried")
@@ -100,7 +100,7 @@ def _survey(a: Side, b: Side, faults: list[Fault]) -> Sides:
 def _decide(a: Side, b: Side, rows: Rows, sides: Sides, margins: Margins) -> Outcome:
     """The tiers after the gate."""
     obstacles = find_obstacles(a, b)
-    if a[0].model == FEW_CELLS_MODEL:
+    if a[0].model == FEW_CELLS:
         return _compare_few_cells(rows, sides, obstacles)
     if not obstacles:
         said = "equal spikes, for seed, step, virtual processes, RNG, and image or NEST agree"
@@ -173,7 +173,7 @@ def _compare_few_cells(rows: Rows, sides: Sides, obstacles: Sequence[str]) -> Ou
         return replace(found, hints=(*differences, *found.hints))
     bits = Tier(BITS, f"no equal spikes ({'; '.join(obstacles)})", "not asked")
     said = f"{len(differences)} of its parts differ" if differences else "so it is"
-    tier = Tier(FEW_CELLS, "each spike within one step of the coarser grid", said)
+    tier = Tier("few cells", "each spike within one step of the coarser grid", said)
     verdict = Verdict.DIFFERENT if differences else Verdict.EQUIVALENT
     return Outcome(verdict, (PASSED, bits, tier), hints=differences)
 

@@ -86,3 +86,14 @@ def test_another_step_is_allowed_one_step(
     assert said in found.headline
     assert "one time step" in state(found)
     assert "few cells" in explain(found)
+
+
+def test_nothing_is_random_so_seed_and_split_do_not_matter(make_run: MakeRun) -> None:
+    a = make_run("run-a", spikes_of(TIMES), model="few-cells")
+    changed_facts = {
+        "parameters__seed": 8, "network__rng": "Philox_64", "geometry__virtual_processes": 4,
+    }  # fmt: skip
+    b = make_run("run-b", spikes_of(TIMES), model="few-cells", **changed_facts)
+    assert compare([a], [b]).verdict is Verdict.IDENTICAL
+    c = make_run("run-c", spikes_of(changed(1, [5.1, 9.0, 13.0])), model="few-cells")
+    assert compare([a], [c]).verdict is Verdict.DIFFERENT
