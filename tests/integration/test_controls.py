@@ -48,16 +48,20 @@ def test_error_rates_are_as_promised(tries: Tries) -> None:
 
 
 def test_a_frozen_network_at_10_s_is_passed(tries: Tries) -> None:
-    frozen = [each for (title, _), each in tries.items() if title.startswith("one network")]
+    words = ("one network", "another network")
+    frozen = [each for (title, _), each in tries.items() if title.startswith(words)]
     passed = [each.share(*PASSES) for each in frozen if each.control.same]
-    assert len(passed) == 3
+    assert len(passed) == 4
     assert min(passed) >= 0.9
 
 
 def test_free_networks_at_5_s_are_honestly_open(tries: Tries) -> None:
     free = {name: each for (title, name), each in tries.items() if title.startswith("a network")}
+    # Their number of runs does for some draws, and not for others; none calls them different.
+    assert free["other seeds"].share(Verdict.DIFFERENT) <= 0.05
+    assert free["other seeds"].share(Verdict.INCONCLUSIVE) >= 0.2
+    assert free["weights +2 %"].share(Verdict.INCONCLUSIVE) >= 0.9
     for name in ("other seeds", "weights +2 %"):
-        assert free[name].share(Verdict.INCONCLUSIVE) >= 0.9
         needed = free[name].needed
         assert needed is not None
         assert needed > 10
