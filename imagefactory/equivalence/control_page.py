@@ -79,8 +79,22 @@ def summarise(found: Found) -> list[str]:
 
 
 def _rate(what: str, worst: Tried, goal: str) -> str:
-    rate = 100 * worst.errors
-    return f"{what}: at most {rate:.1f} % of a control's trials ({worst.control.name}); goal {goal}"
+    rate, bound = 100 * worst.errors, 100 * upper_bound(worst)
+    return (
+        f"{what}: at most {rate:.1f} % of a control's trials ({worst.control.name}), 95 % bound "
+        f"{bound:.1f} %; goal {goal}"
+    )
+
+
+def upper_bound(tried: Tried) -> float:
+    """The 95 % upper bound of the rate of errors (Clopper and Pearson 1934), as if the trials were
+    independent; those of one pool of runs are not."""
+    from scipy.special import betaincinv
+
+    errors = round(tried.errors * tried.trials)
+    if errors == tried.trials:
+        return 1.0
+    return float(betaincinv(errors + 1, tried.trials - errors, 0.95))
 
 
 def explain_controls(found: Found) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -24,10 +25,12 @@ from imagefactory.equivalence.provenance import (
 
 if TYPE_CHECKING:
     from imagefactory.base.report import Report
+    from imagefactory.base.values import Digest
     from imagefactory.equivalence.comparison import Side
     from imagefactory.equivalence.measures import Window
-    from imagefactory.equivalence.statistical import Pool, Statistics
+    from imagefactory.equivalence.statistical import Measured, Pool, Statistics
     from imagefactory.equivalence.survey import Surveyed
+    from imagefactory.model import SpikeFile
 
     Rows = Sequence[Row]
     Sides = tuple[list[Surveyed], list[Surveyed]]
@@ -235,15 +238,21 @@ def _find_window(records: Side) -> Window:
 
 
 def _measure(sides: Sides, window: Window, frozen: bool) -> Pool:
-    from imagefactory.equivalence.measures import measure_pieces
     from imagefactory.equivalence.statistical import gather
 
-    files = [each.file for side in sides for each in side]
-    measured = [
-        measure_pieces(file.pieces(), file.populations, file.dt_ms, file.duration_ms, window)
-        for file in files
-    ]
-    return gather(measured, frozen)
+    runs = [each for side in sides for each in side]
+    return gather([_measure_run(each.file, each.digest, window) for each in runs], frozen)
+
+
+@lru_cache(maxsize=128)
+def _measure_run(file: SpikeFile, digest: Digest, window: Window) -> Measured:
+    """One run's measures, kept: in a matrix of sides, or in controls, a run is met often.
+
+    `digest` is there for the key: it was read from the file just now.
+    """
+    from imagefactory.equivalence.measures import measure_pieces
+
+    return measure_pieces(file.pieces(), file.populations, file.dt_ms, file.duration_ms, window)
 
 
 def _find_shortfalls(window: Window, margins: Margins) -> Iterator[str]:

@@ -14,7 +14,12 @@ from imagefactory.base.errors import UsageFault
 from imagefactory.base.report import Silent
 from imagefactory.equivalence import Verdict, control_runs, control_trials, load_margins
 from imagefactory.equivalence import plan_controls as plan
-from imagefactory.equivalence.control_page import explain_controls, list_failings, write_up
+from imagefactory.equivalence.control_page import (
+    explain_controls,
+    list_failings,
+    upper_bound,
+    write_up,
+)
 from imagefactory.equivalence.control_runs import CHANGES, RunCache, change_runs
 from imagefactory.equivalence.control_trials import try_control
 from imagefactory.equivalence.controls import (
@@ -242,6 +247,13 @@ def test_the_goals(found: Tried, said: list[str]) -> None:
     failings = list(found.failings())
     assert len(failings) == len(said)
     assert all(text in failing for text, failing in zip(said, failings, strict=True))
+
+
+@pytest.mark.parametrize(("passed", "bound"), [(0, 0.01487), (2, 0.03113), (200, 1.0)])
+def test_the_bound_of_a_rate(passed: int, bound: float) -> None:
+    """0 of 200: 1 - 0.05 ** (1 / 200), the rule of three."""
+    found = tried({EQUIVALENT: passed, DIFFERENT: 200 - passed}, False, "DIFFERENT")
+    assert upper_bound(found) == pytest.approx(bound, abs=2e-5)
 
 
 # --- what is shown ---------------------------------------------------------------------------
