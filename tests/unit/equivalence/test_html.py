@@ -153,7 +153,8 @@ def statistical(make_run: MakeRun) -> list[Comparison]:
     return compare_all(sides)
 
 
-def test_report_of_ensembles(make_run: MakeRun) -> None:
+def test_report_of_ensembles(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("imagefactory.equivalence.calibration.calibrate.__defaults__", (20,))
     found = statistical(make_run)
     found[0] = with_calibration(found[0], Silent())
     text = render(found)
