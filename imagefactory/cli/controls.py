@@ -27,7 +27,7 @@ def controls(
 ) -> None:
     """How often does `compare` err? Tried on real runs of SIF of which the truth is known.
 
-    Runs are made on this machine once (a quarter of an hour with two cores) and kept in the cache.
+    Runs are made on this machine once (half an hour with two cores) and kept in the cache.
     Exit status 3 if an error rate is not as it should be.
 
     \b

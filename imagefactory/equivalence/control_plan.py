@@ -22,7 +22,7 @@ from imagefactory.equivalence.margins import Margins
 if TYPE_CHECKING:
     from imagefactory.equivalence.control_runs import RunCache
 
-USUAL_SECONDS = 11.0  # of a run, where two cores make two at a time
+USUAL_SECONDS = 7.0  # of a run in the mean, where two cores make two at a time
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The controls on real runs of NEST: what must pass, what must not, and how often it errs.
 
-The runs are made once, in about a quarter of an hour on two cores, and then kept in the cache.
+The runs are made once, in about half an hour on two cores, and then kept in the cache.
 """
 
 from __future__ import annotations

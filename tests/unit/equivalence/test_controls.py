@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from imagefactory.base.errors import UsageFault
 from imagefactory.base.report import Silent
+from imagefactory.cli import main
 from imagefactory.equivalence import Verdict, control_runs, control_trials, load_margins
 from imagefactory.equivalence import plan_controls as plan
 from imagefactory.equivalence.control_page import (
@@ -294,3 +296,37 @@ def test_a_kept_run_can_be_read(site: FakeSite, image: Path, tmp_path: Path) -> 
     (record,) = cache.read(replace(ONE, count=1))
     assert read_record(record.folder).id == record.id
     assert record.folder.parent == tmp_path / "controls"
+
+
+# --- the verb --------------------------------------------------------------------------------
+
+
+def call(*words: object) -> int | str | None:
+    with pytest.raises(SystemExit) as ending:
+        main(["controls", *map(str, words)])
+    return ending.value.code
+
+
+def test_a_plan_changes_nothing(
+    image: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    main(["controls", str(image), "--only", "silent", "--dry-run"])
+    text = capsys.readouterr().out
+    assert "run by run, equal seeds: silent network" in text
+    assert "25 of 25 runs are to be made at most" in text
+    assert not (tmp_path / "controls").exists()
+
+
+@pytest.mark.usefixtures("site")
+def test_a_control_that_fails_ends_with_3(
+    image: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    # The fake network is not silent: equal spikes pass, and that must be seen.
+    page = tmp_path / "page.md"
+    assert call(image, "--only", "silent", "--page", page) == 3
+    text = capsys.readouterr().out
+    assert "NOT AS WANTED: run by run, equal seeds, silent network: 100.0 % false passes" in text
+    assert "| silent network | other | 100.0 % |" in page.read_text("utf-8")
+    assert call(image, "--only", "silent", "--json") == 3
+    (control,) = json.loads(capsys.readouterr().out)["controls"]
+    assert control["verdicts"] == {"IDENTICAL": 200}
