@@ -9,6 +9,7 @@ from types import ModuleType
 
 from imagefactory.run.artefact import write_job
 from imagefactory.run.description import AS_IN_PAPER, TRACKED, Job, Mode, describe
+from imagefactory.run.ensemble import EnsemblePlan, execute_ensemble, spread
 from imagefactory.run.execute import execute
 from imagefactory.run.handle import RunHandle, list_runs, open_run, start
 from imagefactory.run.job import Via
@@ -21,6 +22,7 @@ from imagefactory.run.store import StoredImage, clean_store
 __all__ = [
     "AS_IN_PAPER",
     "TRACKED",
+    "EnsemblePlan",
     "Job",
     "Mode",
     "RunHandle",
@@ -33,6 +35,7 @@ __all__ = [
     "clean_store",
     "describe",
     "execute",
+    "execute_ensemble",
     "fetch",
     "list_records",
     "list_runs",
@@ -42,6 +45,7 @@ __all__ = [
     "read_record",
     "resume",
     "runs_folder",
+    "spread",
     "start",
     "watch",
     "write_job",

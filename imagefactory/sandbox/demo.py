@@ -142,7 +142,7 @@ def _run_and_compare(
     comparisons = {}
     with report.step(f"6 of {STEPS}: compare"):
         for name in EXPECTED:
-            comparisons[name] = compare(first, runs[name])
+            comparisons[name] = compare([first], [runs[name]])
             for line in explain(comparisons[name]).splitlines():
                 report.note(line)
     return comparisons
