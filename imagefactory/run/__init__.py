@@ -9,7 +9,7 @@ from types import ModuleType
 
 from imagefactory.run.artefact import write_job
 from imagefactory.run.description import AS_IN_PAPER, TRACKED, Job, Mode, describe
-from imagefactory.run.ensemble import EnsemblePlan, execute_ensemble, spread
+from imagefactory.run.ensemble import EnsemblePlan, execute_ensemble, finish_ensemble, spread
 from imagefactory.run.execute import execute
 from imagefactory.run.handle import RunHandle, list_runs, open_run, start
 from imagefactory.run.job import Via
@@ -37,6 +37,7 @@ __all__ = [
     "execute",
     "execute_ensemble",
     "fetch",
+    "finish_ensemble",
     "list_records",
     "list_runs",
     "open_run",
