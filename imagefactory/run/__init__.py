@@ -8,6 +8,7 @@ import sys
 from types import ModuleType
 
 from imagefactory.run.artefact import write_job
+from imagefactory.run.at_sites import SitesPlan, execute_at_sites, plan_at_sites
 from imagefactory.run.description import AS_IN_PAPER, TRACKED, Job, Mode, describe
 from imagefactory.run.ensemble import EnsemblePlan, execute_ensemble, spread
 from imagefactory.run.execute import execute
@@ -29,18 +30,21 @@ __all__ = [
     "RunPlan",
     "RunRecord",
     "SiteShell",
+    "SitesPlan",
     "StoredImage",
     "Via",
     "cancel",
     "clean_store",
     "describe",
     "execute",
+    "execute_at_sites",
     "execute_ensemble",
     "fetch",
     "list_records",
     "list_runs",
     "open_run",
     "open_shell",
+    "plan_at_sites",
     "plan_run",
     "read_record",
     "resume",
