@@ -8,9 +8,9 @@ import sys
 from types import ModuleType
 
 from imagefactory.run.artefact import write_job
-from imagefactory.run.at_sites import SitesPlan, execute_at_sites, plan_at_sites
+from imagefactory.run.at_sites import execute_at_sites, plan_at_sites
 from imagefactory.run.description import AS_IN_PAPER, TRACKED, Job, Mode, describe
-from imagefactory.run.ensemble import EnsemblePlan, execute_ensemble, spread
+from imagefactory.run.ensemble import execute_ensemble, spread
 from imagefactory.run.execute import execute
 from imagefactory.run.handle import RunHandle, list_runs, open_run, start
 from imagefactory.run.job import Via
@@ -23,14 +23,12 @@ from imagefactory.run.store import StoredImage, clean_store
 __all__ = [
     "AS_IN_PAPER",
     "TRACKED",
-    "EnsemblePlan",
     "Job",
     "Mode",
     "RunHandle",
     "RunPlan",
     "RunRecord",
     "SiteShell",
-    "SitesPlan",
     "StoredImage",
     "Via",
     "cancel",
