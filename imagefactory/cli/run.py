@@ -23,9 +23,11 @@ def _overrides(pairs: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-_RUN_OPTIONS = (
+_WHERE = (
     click.argument("image"),
     click.option("--site", required=True, help="A site of `imagefactory sites`."),
+)
+_WHAT = (
     click.option(
         "--model", default="balanced-random", show_default=True, help="The network to run."
     ),
@@ -41,14 +43,34 @@ _RUN_OPTIONS = (
 
 def run_options(function: Callable[..., None]) -> Callable[..., None]:
     """What says which run is meant, for every verb that plans one."""
-    for option in reversed(_RUN_OPTIONS):
+    function = model_options(function)
+    for option in reversed(_WHERE):
         function = option(function)
     return function
 
 
-def overrides_of(seed: int | None, pairs: tuple[str, ...]) -> dict[str, str]:
-    """The model's parameters that --seed and --set give."""
-    return _overrides(pairs) | ({"seed": str(seed)} if seed is not None else {})
+def model_options(function: Callable[..., None]) -> Callable[..., None]:
+    """The same without image and site."""
+    for option in reversed(_WHAT):
+        function = option(function)
+    return function
+
+
+def frozen_option(function: Callable[..., None]) -> Callable[..., None]:
+    """--frozen, which is no parameter of its own."""
+    return click.option(
+        "--frozen",
+        is_flag=True,
+        help="Short for --set frozen=true: all that is random is drawn here; one network for all.",
+    )(function)
+
+
+def overrides_of(
+    seed: int | None, pairs: tuple[str, ...], *, frozen: bool = False
+) -> dict[str, str]:
+    """The model's parameters that --seed, --set and --frozen give."""
+    found = _overrides(pairs) | ({"seed": str(seed)} if seed is not None else {})
+    return found | ({"frozen": "true"} if frozen else {})
 
 
 @click.command()
@@ -68,7 +90,7 @@ def overrides_of(seed: int | None, pairs: tuple[str, ...]) -> dict[str, str]:
 @click.option(
     "--seeds", type=click.IntRange(1), metavar="N", help="N runs, which differ by their seed alone."
 )
-@click.option("--frozen", is_flag=True, help="Short for --set frozen=true: one network for all.")
+@frozen_option
 @click.option("--detach", is_flag=True, help="End when the job is started; later: runs watch.")
 @verb(dry_run=True)
 def run(
@@ -100,7 +122,7 @@ def run(
     plan = room.plan_run(
         image, site, model, report=session.report, via=room.Via(via) if via else None,
         ranks=ranks, threads=threads, nodes=nodes,
-        overrides=overrides_of(seed, pairs) | ({"frozen": "true"} if frozen else {}),
+        overrides=overrides_of(seed, pairs, frozen=frozen),
     )  # fmt: skip
     if seeds is not None:
         first = int(plan.parameters["seed"])

@@ -8,8 +8,9 @@ import sys
 from types import ModuleType
 
 from imagefactory.run.artefact import write_job
+from imagefactory.run.at_sites import execute_at_sites, plan_at_sites
 from imagefactory.run.description import AS_IN_PAPER, TRACKED, Job, Mode, describe
-from imagefactory.run.ensemble import EnsemblePlan, execute_ensemble, finish_ensemble, spread
+from imagefactory.run.ensemble import execute_ensemble, spread
 from imagefactory.run.execute import execute
 from imagefactory.run.handle import RunHandle, list_runs, open_run, start
 from imagefactory.run.job import Via
@@ -22,7 +23,6 @@ from imagefactory.run.store import StoredImage, clean_store
 __all__ = [
     "AS_IN_PAPER",
     "TRACKED",
-    "EnsemblePlan",
     "Job",
     "Mode",
     "RunHandle",
@@ -35,6 +35,7 @@ __all__ = [
     "clean_store",
     "describe",
     "execute",
+    "execute_at_sites",
     "execute_ensemble",
     "fetch",
     "finish_ensemble",
@@ -42,6 +43,7 @@ __all__ = [
     "list_runs",
     "open_run",
     "open_shell",
+    "plan_at_sites",
     "plan_run",
     "read_record",
     "resume",

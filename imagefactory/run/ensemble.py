@@ -80,13 +80,19 @@ class EnsemblePlan:
 
 
 def spread(plan: RunPlan, seeds: Sequence[int]) -> EnsemblePlan:
-    """The runs of a plan with other seeds. Raises UsageFault for seeds that are none, or twice."""
+    """The runs of a plan with other seeds. Raises UsageFault for seeds that are none, or twice.
+
+    Frozen runs share one network: that of the plan's network_seed, or of its seed if it has none.
+    """
     twice = sorted({seed for seed in seeds if list(seeds).count(seed) > 1})
     faults = [Fault(f"the seed {seed} is there twice") for seed in twice]
     if not seeds:
         faults.append(Fault("there is no seed", fix="--seeds 10"))
     if faults:
         raise UsageFault.from_faults(faults)
+    if plan.parameters.get("frozen") and plan.parameters.get("network_seed") == 0:
+        shared = {**plan.parameters, "network_seed": plan.parameters["seed"]}
+        plan = replace(plan, parameters=resolve_parameters(plan.model, shared))
     return EnsemblePlan(plan, tuple(_with_seed(plan, seed) for seed in seeds))
 
 
@@ -134,6 +140,18 @@ def finish_ensemble(
     plan: EnsemblePlan, records: list[RunRecord], report: Report
 ) -> list[RunRecord]:
     """Wait for runs that were started, fetch and judge them; raises as `execute_ensemble`."""
+    site = plan.base.site
+    if plan.base.via is Via.UNICORE:
+        link = open_link(site, report)
+        return _each(records, lambda record: finish_run(record, link, report))
+    with open_shell(site.access, report) as shell:
+        return _follow_all(records, plan, Tools(shell), report)
+
+
+def finish_ensemble(
+    plan: EnsemblePlan, records: list[RunRecord], report: Report
+) -> list[RunRecord]:
+    """Wait for the runs of an ensemble that was started with `detach`; ends as it does without."""
     site = plan.base.site
     if plan.base.via is Via.UNICORE:
         link = open_link(site, report)

@@ -112,11 +112,14 @@ def own_process(settings: SandboxSettings) -> int | None:
     return pid if is_ours else None
 
 
+DAEMON = "/sbin/start-stop-daemon"  # an ordinary user's PATH lacks it
+
+
 def daemon_argv(settings: SandboxSettings, ports: Mapping[str, int]) -> list[str]:
     """The command that starts the double in the background (dpkg's own tool does it)."""
     folder = unicore_folder(settings)
     return [
-        "start-stop-daemon", "--start", "--background", "--make-pidfile",
+        DAEMON, "--start", "--background", "--make-pidfile",
         "--pidfile", str(folder / "pid"), "--output", str(folder / "log"), "--chdir", "/",
         "--exec", sys.executable, "--", "-m", MODULE, str(folder),
         *(f"{site}={port}" for site, port in ports.items()),

@@ -9,9 +9,9 @@
 #SBATCH --no-requeue
 #SBATCH --partition=batch
 #SBATCH --account=proj
-#SBATCH --array=0-2
+#SBATCH --array=0-1
 # Ensemble r1, written by imagefactory: one task, one run.
-set -- /shared/runs/r1-1 /shared/runs/r1-2 /shared/runs/r1-3
+set -- /shared/runs/r1-5 /shared/runs/r1-6
 shift "$SLURM_ARRAY_TASK_ID"
 cd "$1" && mkdir -p output || exit 1
 exec sh job.sh >output/job.log 2>&1
