@@ -26,37 +26,6 @@ OF_SITES = {
 }  # fmt: skip
 
 
-def _read_sides(sides: tuple[str, ...]) -> list[list[RunRecord]]:
-    if len(sides) < 2:
-        raise UsageFault(
-            "there is one side only", where=sides[0],
-            fix="give two (imagefactory runs), or an image with --sites SITE SITE",
-        )  # fmt: skip
-    return [_read_side(side) for side in sides]
-
-
-def _sides_of_sites(
-    session: Session, sides: tuple[str, ...], sites: tuple[str, str], wanted: dict[str, Any]
-) -> list[list[RunRecord]]:
-    from imagefactory import equivalence
-
-    if len(sides) != 1:
-        raise UsageFault("--sites takes one image", where=" ".join(sides), fix="give its reference")
-    overrides = overrides_of(None, wanted["pairs"])
-    if wanted["frozen"]:
-        overrides |= {"frozen": "true"}
-    plan = equivalence.plan_sites(
-        sides[0], sites, wanted["model"], seeds=wanted["seeds"], report=session.report,
-        ranks=wanted["ranks"], threads=wanted["threads"], overrides=overrides,
-    )  # fmt: skip
-    if session.dry_run:
-        session.show_plan(plan)
-        return []
-    for side in plan.sides:
-        session.report.note(side.line())
-    return equivalence.run_missing(plan, session.report)
-
-
 @click.command()
 @click.argument("sides", nargs=-1, required=True, metavar="SIDE SIDE...")
 @click.option("--sites", "are_sites", is_flag=True, help="The sides are sites.")

@@ -12,7 +12,6 @@ from imagefactory.equivalence.document import document
 from imagefactory.equivalence.explain import explain
 from imagefactory.equivalence.html import write_figure, write_report
 from imagefactory.equivalence.margins import load_margins
-from imagefactory.equivalence.sites import plan_sites, run_missing
 from imagefactory.equivalence.verdict import compare, compare_all, with_calibration
 
 __all__ = [
@@ -25,8 +24,6 @@ __all__ = [
     "explain",
     "load_margins",
     "plan_controls",
-    "plan_sites",
-    "run_missing",
     "try_controls",
     "with_calibration",
     "write_figure",

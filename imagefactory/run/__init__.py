@@ -38,7 +38,6 @@ __all__ = [
     "execute_at_sites",
     "execute_ensemble",
     "fetch",
-    "finish_ensemble",
     "list_records",
     "list_runs",
     "open_run",

@@ -42,9 +42,9 @@ class EnsemblePlan:
         return self.base.id
 
     @property
-    def has_queue(self) -> bool:
-        """Whether the runs can be started and left."""
-        return self.base.site.scheduler.kind == "slurm"
+    def is_array(self) -> bool:
+        """Whether all runs are one job of Slurm."""
+        return self.base.via is Via.SHELL and self.base.site.scheduler.kind == "slurm"
 
     @property
     def job(self) -> str:
@@ -70,9 +70,10 @@ class EnsemblePlan:
     def lines(self) -> list[str]:
         """The plan, for people."""
         seeds = [plan.parameters["seed"] for plan in self.runs]
-        how = "one job array" if self.has_queue else "one after the other"
-        if self.base.via is Via.UNICORE:
-            how = "one job each"
+        how = {
+            True: "one job array",
+            False: "one job each" if self.base.via is Via.UNICORE else "one after the other",
+        }[self.is_array]
         return [
             *self.runs[0].lines(),
             f"the same for seeds {', '.join(map(str, seeds))}: {len(seeds)} runs, {how}",
@@ -116,36 +117,26 @@ def execute_ensemble(
     """Do all runs; returns their records in the order of the seeds.
 
     All are waited for. Then an error is raised if one did not end FINISHED; each run's record says
-    what became of it. With `detach` the jobs are started, no more: see `finish_ensemble`.
+    what became of it. With `detach` the jobs are started, no more.
     """
     site = plan.base.site
-    if detach and not plan.has_queue:
+    if plan.base.via is Via.UNICORE:
+        link = open_link(site, report)
+        records = [submit_run(one, mode, link, report) for one in plan.runs]
+        if detach:
+            return records
+        return _each(records, lambda record: finish_run(record, link, report))
+    if detach and not plan.is_array:
         raise UsageFault(
             f"site {site.name} has no queue: no run there goes on without us",
             fix="leave --detach away",
         )
-    if plan.base.via is Via.UNICORE:
-        link = open_link(site, report)
-        records = [submit_run(one, mode, link, report) for one in plan.runs]
-    else:
-        with open_shell(site.access, report) as shell:
-            tools = Tools(shell)
-            if not plan.has_queue:
-                return _each(plan.runs, lambda one: execute_with(one, tools, report))
-            records = submit_array(plan, tools, report)
-    return records if detach else finish_ensemble(plan, records, report)
-
-
-def finish_ensemble(
-    plan: EnsemblePlan, records: list[RunRecord], report: Report
-) -> list[RunRecord]:
-    """Wait for runs that were started, fetch and judge them; raises as `execute_ensemble`."""
-    site = plan.base.site
-    if plan.base.via is Via.UNICORE:
-        link = open_link(site, report)
-        return _each(records, lambda record: finish_run(record, link, report))
     with open_shell(site.access, report) as shell:
-        return _follow_all(records, plan, Tools(shell), report)
+        tools = Tools(shell)
+        if not plan.is_array:
+            return _each(plan.runs, lambda one: execute_with(one, tools, report))
+        records = submit_array(plan, tools, report)
+        return records if detach else _follow_all(records, plan, tools, report)
 
 
 def finish_ensemble(
