@@ -164,7 +164,8 @@ def list_groups() -> tuple[Group, ...]:
     )  # fmt: skip
     second = _against(
         Ensemble(SECOND, 701, 20), SECOND,
-        {"other seeds": "EQUIVALENT", "weights +2 %": "DIFFERENT INCONCLUSIVE"},
+        # Its seeds spread more: 10 runs a side do not always suffice, and the table says so.
+        {"other seeds": "EQUIVALENT INCONCLUSIVE", "weights +2 %": "DIFFERENT INCONCLUSIVE"},
     )  # fmt: skip
     free = _against(
         Ensemble(FREE, 1, 20), FREE,
