@@ -47,7 +47,7 @@ BITWISE = {
 }
 # No obstacle where the input of both sides is frozen: then NEST draws nothing.
 DRAWN_BY_NEST = ("geometry.virtual_processes", "network.rng")
-SEED = "parameters.seed"
+SEED, NETWORK_SEED = "parameters.seed", "parameters.network_seed"
 FEW_CELLS = "few-cells"  # a model in which nothing is random
 # The runs of one side differ by their seed alone; besides these, in no parameter.
 ONE_SIDE = {
@@ -217,6 +217,17 @@ def _find_mismatches(a: Side, b: Side) -> Iterator[Fault]:
     elif len(a) > 1 and is_frozen(a) != is_frozen(b):
         fix = "run both sides with --frozen, or none"
         yield Fault("one side's runs share one network, the other's have one each", where, fix)
+    elif len(a) > 1 and is_frozen(a) and _have_own_networks(left, right):
+        what = "each side has a frozen network of its own: one network is one sample, not many"
+        yield Fault(what, where, "run both sides with one network_seed, from one machine")
+
+
+def _have_own_networks(left: Mapping[str, Any], right: Mapping[str, Any]) -> bool:
+    """True where two frozen networks differ, and no parameter says that they have to."""
+    if left.get("network.digest") == right.get("network.digest"):
+        return False
+    names = {name for name in (*left, *right) if name.startswith("parameters.")}
+    return all(left.get(name) == right.get(name) for name in names - {SEED, NETWORK_SEED})
 
 
 def show(value: object) -> str:

@@ -104,6 +104,24 @@ def test_a_frozen_and_a_free_side(make_run: MakeRun) -> None:
     assert "one side's runs share one network, the other's have one each" in text
 
 
+@pytest.mark.parametrize("network_seed", [5, 6])
+def test_two_frozen_networks_are_two_samples(make_run: MakeRun, network_seed: int) -> None:
+    a = records_of("a", (1, 2, 3), make_run, parameters__network_seed=5, network__digest="e" * 32)
+    facts = {"parameters__network_seed": network_seed, "network__digest": "f" * 32}
+    b = records_of("b", (4, 5, 6), make_run, **facts)
+    assert "each side has a frozen network of its own" in faults_of(a, b)
+
+
+def test_a_changed_network_is_compared(make_run: MakeRun) -> None:
+    """Where a parameter changes the network, whether that matters is the question."""
+    a = records_of("a", (1, 2, 3, 4), make_run, network__digest="e" * 32)
+    facts = {"parameters__weight_scale": 1.02, "network__digest": "f" * 32}
+    b = records_of("b", (5, 6, 7, 8), make_run, **facts)
+    found = compare(a, b, WIDE)
+    assert found.outcome.statistics is not None
+    assert found.outcome.statistics.frozen
+
+
 def test_other_populations(make_run: MakeRun) -> None:
     a = records_of("a", (1, 2, 3), make_run)
     other = spikes_from(random_pairs(9))
