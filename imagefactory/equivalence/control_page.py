@@ -75,6 +75,13 @@ def summarise(found: Found) -> list[str]:
             f"reached: at least {100 * least.share(*PASSES):.1f} % ({least.control.name}); "
             f"goal >= {100 * LEAST_REACHED:g} %"
         )
+    lines += [
+        f"the same, and not always shown with {RUNS} runs: {title}, {each.control.name}: "
+        f"{100 * each.share(*PASSES):.1f} %"
+        for title, tried in found.items()
+        for each in tried
+        if each.control.same and each not in reached
+    ]
     return lines
 
 
