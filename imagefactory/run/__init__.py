@@ -10,7 +10,7 @@ from types import ModuleType
 from imagefactory.run.artefact import write_job
 from imagefactory.run.at_sites import execute_at_sites, plan_at_sites
 from imagefactory.run.description import AS_IN_PAPER, TRACKED, Job, Mode, describe
-from imagefactory.run.ensemble import execute_ensemble, spread
+from imagefactory.run.ensemble import execute_ensemble, finish_ensemble, spread
 from imagefactory.run.execute import execute
 from imagefactory.run.handle import RunHandle, list_runs, open_run, start
 from imagefactory.run.job import Via
@@ -38,6 +38,7 @@ __all__ = [
     "execute_at_sites",
     "execute_ensemble",
     "fetch",
+    "finish_ensemble",
     "list_records",
     "list_runs",
     "open_run",

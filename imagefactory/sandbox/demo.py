@@ -16,14 +16,7 @@ from imagefactory.image import Apptainer, BuildRecord, build, plan_build, test_i
 from imagefactory.recipe import load_recipe
 from imagefactory.registry import push
 from imagefactory.run import RunRecord, execute, plan_run
-from imagefactory.sandbox.demo_seeds import (
-    OTHER_SEEDS,
-    REFERENCE,
-    RUNS,
-    SAME_SEEDS,
-    run_seeds,
-    seeds_of,
-)
+from imagefactory.sandbox.demo_seeds import RUNS, plan_seeds, run_seeds
 from imagefactory.sandbox.demo_unicore import run_through_unicore
 from imagefactory.sandbox.lifecycle import down, up
 from imagefactory.sandbox.state import Sandbox, load_sandbox
@@ -52,15 +45,15 @@ LEGS = {
     "control: weights +2 %": Leg("trixie", 2, 1, {"weight_scale": 1.02}),
 }
 THROUGH_UNICORE = "through UNICORE"
-SEEDS_APART, SEEDS_ALIKE = f"{RUNS} other seeds", f"{RUNS} seeds, other site"
+SEEDS_ALIKE, SEEDS_APART = f"{RUNS} seeds, other site", f"{RUNS // 2} seeds, other seeds"
 EXPECTED = {
     "other site": {Verdict.IDENTICAL},
     THROUGH_UNICORE: {Verdict.IDENTICAL},
     "other geometry": {Verdict.IDENTICAL},
     "control: weights +2 %": {Verdict.DIFFERENT},
     SEEDS_ALIKE: {Verdict.IDENTICAL},
-    # Short runs: their spread is too wide for the margins, and the report says what would do.
-    SEEDS_APART: {Verdict.INCONCLUSIVE, Verdict.EQUIVALENT},
+    # Few and short runs show neither; the report says how many would.
+    SEEDS_APART: {Verdict.INCONCLUSIVE},
 }
 
 
@@ -98,11 +91,8 @@ def plan_demo() -> list[str]:
         *legs,
         f"run {THROUGH_UNICORE} (a double of it): two runs of one process, of which others cancel "
         "one and go on with the other",
-        *(
-            f"run {name}: {site}, one job array, seeds {seeds[0]} to {seeds[-1]}"
-            for name, (site, seeds) in seeds_of(SEED).items()
-        ),
-        "compare each run with the first, and the ten runs with the other tens",
+        *plan_seeds(SEED),
+        "compare each run with the first, and the seeds of both sites",
         "write an HTML report, take the sandbox down",
     ]
 
@@ -156,12 +146,12 @@ def _run_and_compare(
         with report.step(f"{THROUGH_UNICORE} (a double of it)"):
             runs[THROUGH_UNICORE] = run_through_unicore(str(reference), SHORT, report)
     with report.step(f"6 of {STEPS}: {RUNS} seeds a side"):
-        sides = run_seeds(str(reference), SHORT, report)
+        one, other = run_seeds(str(reference), SHORT, report)
     with report.step(f"7 of {STEPS}: compare"):
         first = [runs.pop("reference")]
         comparisons = {name: compare(first, [run]) for name, run in runs.items()}
-        comparisons[SEEDS_ALIKE] = compare(sides[REFERENCE], sides[SAME_SEEDS])
-        comparisons[SEEDS_APART] = compare(sides[REFERENCE], sides[OTHER_SEEDS])
+        comparisons[SEEDS_ALIKE] = compare(one, other)
+        comparisons[SEEDS_APART] = compare(one[: RUNS // 2], other[RUNS // 2 :])
         for comparison in comparisons.values():
             for line in explain(comparison).splitlines():
                 report.note(line)
