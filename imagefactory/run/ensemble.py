@@ -125,7 +125,7 @@ def execute_ensemble(
         records = [submit_run(one, mode, link, report) for one in plan.runs]
         if detach:
             return records
-        return _each(records, lambda record: finish_run(record, link, report))
+        return _each(records, lambda record: finish_run(record, link, report), report)
     if detach and not plan.is_array:
         raise UsageFault(
             f"site {site.name} has no queue: no run there goes on without us",
@@ -134,7 +134,7 @@ def execute_ensemble(
     with open_shell(site.access, report) as shell:
         tools = Tools(shell)
         if not plan.is_array:
-            return _each(plan.runs, lambda one: execute_with(one, tools, report))
+            return _each(plan.runs, lambda one: execute_with(one, tools, report), report)
         records = submit_array(plan, tools, report)
         return records if detach else _follow_all(records, plan, tools, report)
 
@@ -146,7 +146,7 @@ def finish_ensemble(
     site = plan.base.site
     if plan.base.via is Via.UNICORE:
         link = open_link(site, report)
-        return _each(records, lambda record: finish_run(record, link, report))
+        return _each(records, lambda record: finish_run(record, link, report), report)
     with open_shell(site.access, report) as shell:
         return _follow_all(records, plan, Tools(shell), report)
 
@@ -193,14 +193,14 @@ def _follow_all(
     records: list[RunRecord], plan: EnsemblePlan, tools: Tools, report: Report
 ) -> list[RunRecord]:
     try:
-        return _each(records, lambda record: follow(record, plan.base.site, tools, report))
+        return _each(records, lambda record: follow(record, plan.base.site, tools, report), report)
     except KeyboardInterrupt:
         slurm.cancel(tools.shell, str(records[0].job["id"]).partition("_")[0])
         _fail_rest(records, JobState.CANCELLED, ToolFailed("stopped by the user"))
         raise
 
 
-def _each(items: Sequence[T], work: Callable[[T], RunRecord]) -> list[RunRecord]:
+def _each(items: Sequence[T], work: Callable[[T], RunRecord], report: Report) -> list[RunRecord]:
     """Do the work for every item, whatever becomes of the others; then tell all that failed."""
     found: list[RunRecord] = []
     errors: list[FactoryError] = []
@@ -211,6 +211,7 @@ def _each(items: Sequence[T], work: Callable[[T], RunRecord]) -> list[RunRecord]
             raise
         except FactoryError as err:
             errors.append(err)
+        report.progress("runs of the ensemble", len(found) + len(errors), len(items), unit="runs")
     if errors:
         raise type(errors[0]).from_faults([fault for err in errors for fault in err.faults])
     return found

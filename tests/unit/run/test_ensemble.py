@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 
 from imagefactory.base.errors import ToolFailed, UsageFault
+from imagefactory.base.files import cache_folder, digest_of
 from imagefactory.base.report import Silent
 from imagefactory.model import resolve_parameters
 from imagefactory.run import RunRecord, execute_ensemble, list_records, read_record
 from imagefactory.run.at_sites import SitesPlan, execute_at_sites, look_for
 from imagefactory.run.ensemble import EnsemblePlan, spread
+from imagefactory.run.frozen import find_drawn
 from tests.conftest import Golden
 from tests.unit.run.fake_site import FakeSite, Files, make_plan, rank_file, rank_output, slurm_site
 
@@ -142,6 +144,30 @@ def test_a_frozen_run_takes_its_network_along(site: ArraySite) -> None:
     rows, trains = "rows/excitatory to inhibitory", "trains/excitatory"
     assert np.array_equal(drawn[0][rows], drawn[1][rows])
     assert not np.array_equal(drawn[0][trains], drawn[1][trains])
+
+
+def test_a_network_is_drawn_once_and_named_by_its_digest(
+    site: ArraySite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = {"frozen": True, "n_exc": 20, "n_inh": 10}
+    execute_ensemble(plan_of(5, **small), Silent())
+    (kept,) = (cache_folder() / "drawn").glob("sha256-*.npz")
+    assert kept.name == f"sha256-{digest_of(kept).hex}.npz"
+    assert (read_record("r1-5").folder / "frozen.npz").samefile(kept)
+    calls: list[Path] = []
+    monkeypatch.setattr("imagefactory.run.frozen.freeze", lambda *words: calls.append(words[2]))
+    execute_ensemble(plan_of(5, **small), Silent())
+    assert not calls
+
+
+def test_a_damaged_network_is_drawn_again(site: ArraySite) -> None:
+    plan = plan_of(5, frozen=True, n_exc=20, n_inh=10).runs[0]
+    kept = find_drawn(plan)
+    whole = kept.read_bytes()
+    kept.chmod(0o644)
+    kept.write_bytes(whole[:100])
+    assert find_drawn(plan).read_bytes() == whole
+    assert find_drawn(replace(plan, parameters={**plan.parameters, "seed": 6})) != kept
 
 
 # --- several sites ---------------------------------------------------------------------------
