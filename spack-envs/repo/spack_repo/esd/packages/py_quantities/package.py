@@ -22,3 +22,7 @@ class PyQuantities(Upstream):
     depends_on("py-numpy@1.24:", when="@0.16.4:", type=("build", "run"))
     # NumPy 2 took away names that they use.
     depends_on("py-numpy@:1", when="@:0.15", type=("build", "run"))
+
+    def patch(self):
+        # It writes the time of its build into a module: the same sources gave other files.
+        filter_file("datetime.now()", "None", "setup.py", string=True)
