@@ -15,7 +15,7 @@ from imagefactory.equivalence import Comparison, Verdict, compare, explain, writ
 from imagefactory.image import Apptainer, BuildRecord, build, plan_build, test_image
 from imagefactory.recipe import load_recipe
 from imagefactory.registry import push
-from imagefactory.run import RunRecord, execute, plan_run
+from imagefactory.run import RunRecord, execute, plan_run, watch
 from imagefactory.sandbox.demo_seeds import RUNS, plan_seeds, run_seeds
 from imagefactory.sandbox.demo_unicore import run_through_unicore
 from imagefactory.sandbox.lifecycle import down, up
@@ -141,10 +141,14 @@ def _run_and_compare(
     runs: dict[str, RunRecord] = {}
     with report.step(f"5 of {STEPS}: {len(LEGS) + 2} runs at two sites"):
         for name, leg in LEGS.items():
-            with report.step(f"{name}: {leg.site}, {leg.ranks} ranks x {leg.threads} threads"):
-                runs[name] = _run(str(reference), leg, report)
+            with report.step(
+                f"start {name}: {leg.site}, {leg.ranks} ranks x {leg.threads} threads"
+            ):
+                runs[name] = _start(str(reference), leg, report)
         with report.step(f"{THROUGH_UNICORE} (a double of it)"):
-            runs[THROUGH_UNICORE] = run_through_unicore(str(reference), SHORT, report)
+            through = run_through_unicore(str(reference), SHORT, report)
+        runs = {name: watch(run.id, report) for name, run in runs.items()}
+        runs[THROUGH_UNICORE] = through
     with report.step(f"6 of {STEPS}: {RUNS} seeds a side"):
         one, other = run_seeds(str(reference), SHORT, report)
     with report.step(f"7 of {STEPS}: compare"):
@@ -158,12 +162,12 @@ def _run_and_compare(
     return comparisons
 
 
-def _run(reference: str, leg: Leg, report: Report) -> RunRecord:
+def _start(reference: str, leg: Leg, report: Report) -> RunRecord:
     plan = plan_run(
         reference, leg.site, "balanced-random", report=report,
         ranks=leg.ranks, threads=leg.threads, overrides={**SHORT, **leg.overrides},
     )  # fmt: skip
-    return execute(plan, report)
+    return execute(plan, report, detach=True)
 
 
 def _require_expected(comparisons: Mapping[str, Comparison], page: Path) -> None:
