@@ -10,7 +10,7 @@ demo: .venv/ready
 
 test: .venv/ready lint
 	@$(VENV)/pytest tests/unit
-	@$(VENV)/imagefactory setup --browser $(V)
+	@$(VENV)/imagefactory setup --tests $(V)
 	@$(VENV)/imagefactory image build recipes/nest $(V)
 	@$(VENV)/pytest tests/integration --durations 10
 

@@ -8,9 +8,9 @@ from imagefactory.cli.session import Session, verb
 
 
 @click.command()
-@click.option("--browser", is_flag=True, help="A browser too, in which tests look at reports.")
+@click.option("--tests", is_flag=True, help="What our tests need besides: a browser, curl.")
 @verb(dry_run=True)
-def setup(session: Session, browser: bool) -> None:
+def setup(session: Session, tests: bool) -> None:
     """Install what is missing to build images and to run the sandbox; says so first.
 
     \b
@@ -18,7 +18,7 @@ def setup(session: Session, browser: bool) -> None:
     """
     from imagefactory.sandbox import plan_setup, set_up
 
-    plan = plan_setup(session.report, browser=browser)
+    plan = plan_setup(session.report, tests=tests)
     if session.dry_run:
         session.show_plan(plan)
         return

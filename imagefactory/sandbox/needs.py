@@ -35,8 +35,8 @@ COMPILE_PACKAGES = {
     "make": "make",
     "pkg-config": "pkg-config",
 }
-# Only to look at reports, as the tests do.
-BROWSER_PACKAGES = {"chromium": "chromium"}
+# Only for the tests: to look at reports, and to go on with a pull that was cut.
+TEST_PACKAGES = {"chromium": "chromium", "curl": "curl"}
 FUSE = Path("/dev/fuse")
 SERVICE_MANAGER = Path("/run/systemd/system")  # there while systemd runs: sd_booted(3)
 SUBID_COUNT = 65536
@@ -76,8 +76,8 @@ class SetupPlan:
         return lines or ["nothing to do: all that is needed is there"]
 
 
-def plan_setup(report: Report, *, browser: bool = False) -> SetupPlan:
-    """What is missing on this machine; changes nothing. With `browser`, a browser too.
+def plan_setup(report: Report, *, tests: bool = False) -> SetupPlan:
+    """What is missing on this machine; changes nothing. With `tests`, what they need besides.
 
     Raises ConfigurationFault where IMAGEFACTORY_APPTAINER names one that will not do.
     """
@@ -86,7 +86,7 @@ def plan_setup(report: Report, *, browser: bool = False) -> SetupPlan:
     known = _user_exists(name)
     build = not has_apptainer(report)
     return SetupPlan(
-        packages=missing(PACKAGES | (BROWSER_PACKAGES if browser else {}), is_there),
+        packages=missing(PACKAGES | (TEST_PACKAGES if tests else {}), is_there),
         make_user=None if known else name,
         subids_for=None if not known or _has_subids(name) else name,
         fuse=fuse_mode_to_change(FUSE),

@@ -85,7 +85,7 @@ def test_distances_are_those_of_scipy() -> None:
 def browser() -> str:
     found = which("chromium") or which("chromium-browser") or which("google-chrome")
     if found is None:
-        pytest.skip("no browser here: imagefactory setup --browser")
+        pytest.skip("no browser here: imagefactory setup --tests")
     return str(found)
 
 

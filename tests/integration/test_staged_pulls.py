@@ -96,9 +96,10 @@ class Draw:
 
     @classmethod
     def of(cls, seed: int, chance: random.Random) -> Draw:
-        kinds = [kind for kind in Kind if kind is not Kind.FULL or is_root()]
+        kinds = [kind for kind in Kind if can_be_tried(kind)]
         kind = kinds[seed % len(kinds)]
         curl = chance.random() < 0.5 if kind not in CUTS else kind is not Kind.CUT
+        curl = curl and shutil.which("curl") is not None
         times = chance.randint(1, 3 if kind in CUTS else 8)
         return cls(kind, times, curl, kind in ANSWERED and chance.random() < 0.3)
 
@@ -260,9 +261,11 @@ def look(life: Life, site: Site) -> None:
         life.faults.append(f"left behind: {site.leftovers}")
 
 
-def is_root() -> bool:
-    """May we mount a disk that fills up?"""
-    return os.geteuid() == 0
+def can_be_tried(kind: Kind) -> bool:
+    """Only root may mount a disk that fills up; some need a curl."""
+    if kind is Kind.FULL:
+        return os.geteuid() == 0
+    return kind not in CUTS - {Kind.CUT} or shutil.which("curl") is not None
 
 
 def fill_up(site: Site) -> None:
