@@ -290,7 +290,7 @@ def measure_unicore(sif: Path, registry: str, report: Console) -> list[Row]:
         Row(
             "a run through UNICORE, image there",
             ours,
-            "the same `sbatch --wait` by hand",
+            "the same `sbatch --wait` by hand, with its own pauses",
             other,
             "",
         ),
