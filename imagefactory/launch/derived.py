@@ -37,6 +37,7 @@ def all_facts(image: ImageSide, site: SiteSide, launch: Launch) -> dict[str, Val
         "psec": _effective(launch, "PMIX_MCA_psec", image.psec_default),
         "cma": _effective(launch, "OMPI_MCA_btl_vader_single_copy_mechanism", image.cma_default),
         "ucx_tls": launch.settings.get("UCX_TLS", ""),
+        "ucx": _ucx_is_used(image, site),
         "split": splits_namespaces(site, launch),
         "cpu": cpu_fits(image.cpu_target, site.cpu),
         "room": None if None in (image.size, site.free) else _enough(image.size, site.free),
@@ -73,6 +74,12 @@ def splits_namespaces(site: SiteSide, launch: Launch) -> bool | None:
     return None if site.one_parent is None else not site.one_parent
 
 
+def level_of_target(name: str) -> int | None:
+    """The x86-64 level of a target as archspec or the psABI names it; None for an unknown one."""
+    word = name.replace("-", "_")
+    return LEVELS.get(word, _TARGETS.get(word))
+
+
 def cpu_fits(target: str | None, machine: str | None) -> str | None:
     """yes, no, or perhaps: the level fits, but the two are not of one family."""
     if target is None or machine is None:
@@ -80,8 +87,7 @@ def cpu_fits(target: str | None, machine: str | None) -> str | None:
     wanted, there = (text.replace("-", "_") for text in (target, machine))
     if wanted == there:
         return "yes"
-    need = LEVELS.get(wanted, _TARGETS.get(wanted))
-    have = LEVELS.get(there, _TARGETS.get(there))
+    need, have = level_of_target(wanted), level_of_target(there)
     if need is None or have is None:
         return None
     if need > have:
@@ -110,6 +116,15 @@ def _hidden(launch: Launch) -> dict[str, Value]:
         "host_libraries": bool(leaks),
         "gpu": bool(options & {"--nv", "--rocm"}),
     }
+
+
+def _ucx_is_used(image: ImageSide, site: SiteSide) -> bool | None:
+    """Open MPI takes UCX for a fabric only (4, row 22); other MPIs where it is there."""
+    if not image.ucx:
+        return None if image.ucx is None else False
+    if image.mpi != "Open MPI":
+        return None if image.mpi is None else True
+    return None if site.fabric is None else bool(site.fabric)
 
 
 def _slurm_marks(site: SiteSide, launch: Launch) -> bool | None:

@@ -105,7 +105,7 @@ def decide_sharing(
         return "none", "Apptainer is setuid: no user namespaces"
     if place.launcher in PARASTATION or place.one_parent is False:
         # Open MPI 4 and 5 do without; UCX would silently take TCP.
-        if image.ucx:
+        if image.ucx and place.fabric != ():
             return "instance", "each rank has a parent of its own, where --sharens joins nothing"
         return "none", "each rank has a parent of its own, and this MPI needs no common namespace"
     known = place.setuid is False and place.one_parent is True
