@@ -23,6 +23,7 @@ lint: .venv/ready
 bench: .venv/ready
 	@$(VENV)/imagefactory setup $(V)
 	@$(VENV)/python benchmarks/bench.py
+	@IMAGEFACTORY_LIVES=600 IMAGEFACTORY_PULLS=2000 IMAGEFACTORY_RUNS=100 $(VENV)/pytest -q -s tests/integration/test_lives.py tests/integration/test_staged_pulls.py tests/integration/test_many.py
 
 .venv/ready: scripts/bootstrap requirements.lock pyproject.toml
 	@sh scripts/bootstrap

@@ -16,8 +16,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 from imagefactory.base.files import digest_of, write_text
 from imagefactory.base.ordinary import ordinary_cache, ordinary_folder, ordinary_user
@@ -27,7 +29,11 @@ from imagefactory.image import build, find_apptainer, plan_build, rebuild
 from imagefactory.model import find_model, resolve_parameters
 from imagefactory.recipe import load_recipe
 from imagefactory.registry import pull, push
-from imagefactory.sandbox import down, load_sandbox, up
+from imagefactory.run import Mode, RunPlan, Via, cancel, execute, open_shell, plan_run
+from imagefactory.run.job import parcel_of
+from imagefactory.run.parcel import pack
+from imagefactory.run.remote import open_link, submit_run
+from imagefactory.sandbox import down, issue_token, load_sandbox, load_unicore, up
 
 TOP = Path(__file__).parents[1]
 PAGE = TOP / "docs" / "bench.md"
@@ -39,6 +45,7 @@ mount -t proc proc "$0/proc"; mount -t tmpfs tmpfs "$0/tmp"
 user=$1; root=$0; shift
 exec chroot --userspec="$user" "$root" "$@"
 """
+BY_HAND = 'cd "$1" && mkdir -p output && sbatch --wait job.sh </dev/null >/dev/null'
 PYTHONPATH = "/opt/nest/lib/python3.11/site-packages"
 
 
@@ -167,6 +174,79 @@ def measure_transfer(sif: Path, registry: str, report: Console, folder: Path) ->
     ]
 
 
+def measure_unicore(sif: Path, registry: str, report: Console) -> list[Row]:
+    """A run through UNICORE (the double) against the same sbatch by hand, the image being there;
+    and what our side of a submission takes."""
+    from imagefactory.run.execute import fetching
+    from imagefactory.run.keeping import new_record
+
+    ref = f"oras://{registry}/bench/nest:unicore"
+    push(sif, ImageRef.parse(ref), report)
+    address = load_unicore()
+    assert address is not None
+    os.environ["IMAGEFACTORY_TOKEN"] = issue_token(address, "scientist", 3600).reveal()
+    asked: dict[str, Any] = {"ranks": 1, "overrides": {"duration_ms": 300, "warmup_ms": 100}}
+
+    def plan(via: Via) -> RunPlan:
+        return plan_run(ref, "bookworm", "balanced-random", report=report, via=via, **asked)
+
+    def through_unicore() -> None:
+        execute(plan(Via.UNICORE), report)
+
+    def by_hand() -> None:
+        planned = plan(Via.SHELL)
+        with (
+            open_shell(planned.site.access, report) as shell,
+            tempfile.TemporaryDirectory() as name,
+        ):
+            folder = Path(name)
+            pack(parcel_of(planned.model, planned.parameters_text, planned.job), folder / "in.tar")
+            shell.send(folder / "in.tar", planned.folder)
+            done = shell.run(BY_HAND, planned.folder, timeout=600)
+            assert done.status == 0, done.tail
+            record = replace(new_record(planned), folder=folder)
+            fetching(record, shell)(folder / "output")
+
+    through_unicore()
+    ours, other = paired(through_unicore, by_hand, 5)
+    beyond, http = submission(plan(Via.UNICORE), report)
+    return [
+        Row(
+            "a run through UNICORE, image there",
+            ours,
+            "the same `sbatch --wait` by hand",
+            other,
+            "",
+        ),
+        Row("submission, all but its HTTP calls", beyond, "its HTTP calls", http, "< 0.05 s"),
+    ]
+
+
+def submission(planned: RunPlan, report: Console) -> tuple[float, float]:
+    """Seconds of a submission beyond PyUNICORE's calls, and within them: medians of ten, which are
+    all cancelled."""
+    from pyunicore.client import Transport
+
+    link, inside, rows = open_link(planned.site, report), [0.0], []
+    real = Transport.run_method
+
+    def timed(self: Transport, *words: Any, **options: Any) -> Any:
+        began = time.perf_counter()
+        try:
+            return real(self, *words, **options)
+        finally:
+            inside[0] += time.perf_counter() - began
+
+    with mock.patch.object(Transport, "run_method", timed):
+        for number in range(10):
+            inside[0] = 0.0
+            one = replace(planned, id=f"{planned.id}-{number}")
+            took = seconds(lambda: submit_run(one, Mode.BATCH, link, report))  # noqa: B023
+            rows.append((took - inside[0], inside[0]))
+            cancel(one.id, report, link)
+    return statistics.median(a for a, _ in rows), statistics.median(b for _, b in rows)
+
+
 def measure_run(sif: Path, report: Console) -> list[Row]:
     """One rank of the model in the image, against the same files outside it (chroot; root only)."""
     if os.geteuid() != 0:
@@ -245,6 +325,7 @@ def main() -> None:
         registry = up(report).registry
         with tempfile.TemporaryDirectory() as folder:
             rows += measure_transfer(sif, registry, report, Path(folder))
+        rows += measure_unicore(sif, registry, report)
     finally:
         if not was_up:
             down(report)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 from imagefactory.base.errors import FactoryError, ServiceAway, ToolFailed, TrustRefused
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx
 
 T = TypeVar("T")
@@ -18,19 +20,31 @@ TEMPORARY = {408, 425, 429, 500, 502, 503, 504}  # RFC 9110 15.5.9 and 15.6; RFC
 CONNECT_SECONDS, READ_SECONDS = 10.0, 60.0
 
 
-def open_client(transport: httpx.BaseTransport | None = None) -> httpx.Client:
-    """A client that verifies TLS against the system's (or SSL_CERT_FILE's) authorities."""
+def open_client(
+    transport: httpx.BaseTransport | None = None,
+    verify: ssl.SSLContext | bool = True,
+    *,
+    follow_redirects: bool = True,
+) -> httpx.Client:
+    """A client that verifies TLS against the system's (or SSL_CERT_FILE's) authorities, or as the
+    context `verify` says."""
     import httpx
 
     return httpx.Client(
         timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
-        follow_redirects=True,
+        follow_redirects=follow_redirects,
         transport=transport,
+        verify=verify,
     )
 
 
-def explain(err: httpx.HTTPError, where: str) -> FactoryError:
-    """What an HTTP failure means for a user."""
+def explain(
+    err: httpx.HTTPError,
+    where: str,
+    authority: str = "set SSL_CERT_FILE to the file with its authority's certificate",
+) -> FactoryError:
+    """What an HTTP failure means for a user; `authority` says where one that we do not know of is
+    named."""
     import httpx
 
     if isinstance(err, httpx.HTTPStatusError):
@@ -39,7 +53,7 @@ def explain(err: httpx.HTTPError, where: str) -> FactoryError:
         return TrustRefused(
             "the server's certificate is not trusted",
             where=where,
-            fix="set SSL_CERT_FILE to the file with its authority's certificate",
+            fix=authority,
         )
     if isinstance(err, httpx.TimeoutException):
         return ServiceAway("the server did not answer in time", where=where, fix="try again later")

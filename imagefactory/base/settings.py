@@ -19,8 +19,11 @@ def load_schema(package: str, name: str) -> Document:
     return document
 
 
-def read_yaml(path: Path, schema: Mapping[str, Any]) -> Document:
-    """Read a YAML file and check it; raises ConfigurationFault with every fault found."""
+def read_yaml(path: Path, schema: Mapping[str, Any], *, empty_is_missing: bool = False) -> Document:
+    """Read a YAML file and check it; raises ConfigurationFault with every fault found.
+
+    With `empty_is_missing` a key without a value counts as not written.
+    """
     import yaml
 
     try:
@@ -34,7 +37,15 @@ def read_yaml(path: Path, schema: Mapping[str, Any]) -> Document:
         place = f"{path}:{mark.line + 1}" if mark else str(path)
         problem = getattr(err, "problem", None) or str(err)
         raise ConfigurationFault(f"this is no YAML: {problem}", where=place) from None
+    if empty_is_missing:
+        document = _without_empty(document)
     return check(document, schema, str(path))
+
+
+def _without_empty(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _without_empty(item) for key, item in value.items() if item is not None}
+    return value
 
 
 def read_json(path: Path, schema: Mapping[str, Any]) -> Document:

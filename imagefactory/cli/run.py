@@ -1,6 +1,9 @@
-"""imagefactory run, imagefactory runs."""
+"""imagefactory run; imagefactory runs show|watch|fetch|cancel|resume."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 import click
 
@@ -19,15 +22,49 @@ def _overrides(pairs: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
+_RUN_OPTIONS = (
+    click.argument("image"),
+    click.option("--site", required=True, help="A site of `imagefactory sites`."),
+    click.option(
+        "--model", default="balanced-random", show_default=True, help="The network to run."
+    ),
+    click.option("--ranks", default=2, show_default=True, help="MPI processes in all."),
+    click.option("--threads", default=1, show_default=True, help="Threads of each rank."),
+    click.option("--nodes", type=int, help="Nodes to spread them over (default: the site's)."),
+    click.option("--seed", type=int, help="Short for --set seed=N."),
+    click.option(
+        "--set", "pairs", multiple=True, metavar="NAME=VALUE", help="Set a model parameter."
+    ),
+)
+
+
+def run_options(function: Callable[..., None]) -> Callable[..., None]:
+    """What says which run is meant, for every verb that plans one."""
+    for option in reversed(_RUN_OPTIONS):
+        function = option(function)
+    return function
+
+
+def overrides_of(seed: int | None, pairs: tuple[str, ...]) -> dict[str, str]:
+    """The model's parameters that --seed and --set give."""
+    return _overrides(pairs) | ({"seed": str(seed)} if seed is not None else {})
+
+
 @click.command()
-@click.argument("image")
-@click.option("--site", required=True, help="A site of `imagefactory sites`.")
-@click.option("--model", default="balanced-random", show_default=True, help="The network to run.")
-@click.option("--ranks", default=2, show_default=True, help="MPI processes in all.")
-@click.option("--threads", default=1, show_default=True, help="Threads of each rank.")
-@click.option("--nodes", type=int, help="Nodes to spread them over (default: the site's).")
-@click.option("--seed", type=int, help="Short for --set seed=N.")
-@click.option("--set", "pairs", multiple=True, metavar="NAME=VALUE", help="Set a model parameter.")
+@run_options
+@click.option(
+    "--via",
+    type=click.Choice(["shell", "unicore"]),
+    help="What carries it (default: the site's access).",
+)
+@click.option(
+    "--mode",
+    type=click.Choice(["batch", "raw", "login"]),
+    default="batch",
+    show_default=True,
+    help="With unicore: how it tracks the job, see `job show`.",
+)
+@click.option("--detach", is_flag=True, help="End when the job is started; later: runs watch.")
 @verb(dry_run=True)
 def run(
     session: Session,
@@ -39,6 +76,9 @@ def run(
     nodes: int | None,
     seed: int | None,
     pairs: tuple[str, ...],
+    via: str | None,
+    mode: str,
+    detach: bool,
 ) -> None:
     """Run a model from IMAGE (oras://...; on the site `here` also a SIF file) at a site.
 
@@ -49,35 +89,61 @@ def run(
     """
     from imagefactory import run as room
 
-    overrides = _overrides(pairs) | ({"seed": str(seed)} if seed is not None else {})
     plan = room.plan_run(
-        image, site, model, report=session.report,
-        ranks=ranks, threads=threads, nodes=nodes, overrides=overrides,
+        image, site, model, report=session.report, via=room.Via(via) if via else None,
+        ranks=ranks, threads=threads, nodes=nodes, overrides=overrides_of(seed, pairs),
     )  # fmt: skip
     if session.dry_run:
         session.show_plan(plan)
         return
-    record = room.execute(plan, session.report)
-    spikes = record.spikes or {}
+    record = room.execute(plan, session.report, room.Mode(mode), detach=detach)
+    if detach:
+        session.show(record, f"{record.id}\nlater: imagefactory runs watch {record.id}")
+        return
+    _show_finished(session, record)
+
+
+def _show_finished(session: Session, record: Any) -> None:
+    spikes, geometry = record.spikes or {}, record.geometry
     pmix = f"PMIx server {record.pmix.get('server')}, client {record.pmix.get('client')}"
     lines = [
         record.id,
         f"{spikes.get('count')} spikes, {spikes.get('digest')}",
-        f"{ranks} ranks x {threads} threads on {record.geometry['nodes']} nodes; {pmix}",
+        f"{geometry['ranks']} ranks x {geometry['threads']} threads on {geometry['nodes']} nodes; "
+        f"{pmix}",
         f"record: {record.folder}",
     ]
     session.show(record, "\n".join(lines))
 
 
-@click.command()
-@click.argument("run_id", required=False)
-@click.option("--resume", is_flag=True, help="Go on waiting for the job of this run.")
-@verb()
-def runs(session: Session, run_id: str | None, resume: bool) -> None:
-    """List the runs so far, or show the record of one.
+class RunsGroup(click.Group):
+    """`runs` and `runs RUN` are short for `runs show`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or (args[0] not in self.commands and args[0] not in {"-h", "--help"}):
+            args = ["show", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=RunsGroup)
+def runs() -> None:
+    """The runs so far; and what can be done with one that another process began.
 
     \b
     Example: imagefactory runs --json
+    Example: imagefactory runs RUN
+    """
+
+
+@runs.command()
+@click.argument("run_id", required=False)
+@click.option("--resume", is_flag=True, help="Go on waiting for the job of this run.")
+@verb()
+def show(session: Session, run_id: str | None, resume: bool) -> None:
+    """List the runs so far, or show the record of one.
+
+    \b
+    Example: imagefactory runs show --json
     """
     from imagefactory import run as room
 
@@ -88,6 +154,63 @@ def runs(session: Session, run_id: str | None, resume: bool) -> None:
     record = room.resume(run_id, session.report) if resume else room.read_record(run_id)
     lines = [_line(record), *(f"{key}: {value}" for key, value in vars(record).items() if value)]
     session.show(record, "\n".join(lines))
+
+
+@runs.command()
+@click.argument("run_id")
+@verb()
+def watch(session: Session, run_id: str) -> None:
+    """Wait for a run's job, fetch and judge it.
+
+    \b
+    Example: imagefactory runs watch RUN
+    """
+    from imagefactory import run as room
+
+    _show_finished(session, room.watch(run_id, session.report))
+
+
+@runs.command()
+@click.argument("run_id")
+@verb()
+def fetch(session: Session, run_id: str) -> None:
+    """Fetch and judge a run whose job is over; does not wait.
+
+    \b
+    Example: imagefactory runs fetch RUN
+    """
+    from imagefactory import run as room
+
+    _show_finished(session, room.fetch(run_id, session.report))
+
+
+@runs.command()
+@click.argument("run_id")
+@verb()
+def cancel(session: Session, run_id: str) -> None:
+    """Cancel a run's job.
+
+    \b
+    Example: imagefactory runs cancel RUN
+    """
+    from imagefactory import run as room
+
+    record = room.cancel(run_id, session.report)
+    session.show(record, f"{record.id} {record.state}")
+
+
+@runs.command()
+@click.argument("run_id")
+@verb()
+def resume(session: Session, run_id: str) -> None:
+    """Go on with a run whose client ended, even between two requests; with a newer token too.
+
+    \b
+    Example: imagefactory runs resume RUN
+    """
+    from imagefactory import run as room
+
+    _show_finished(session, room.resume(run_id, session.report))
 
 
 def _line(record: object) -> str:

@@ -1,19 +1,57 @@
 """Runs of an image at a site: every run ends with a record, and success means that all ranks of
-one MPI world finished and gave their spikes."""
+one MPI world finished and gave their spikes.
 
-from imagefactory.run.execute import execute, resume
+The room may be called: `imagefactory.run(image, site=...)` is `start`, the verb for Python.
+"""
+
+import sys
+from types import ModuleType
+
+from imagefactory.run.artefact import write_job
+from imagefactory.run.description import AS_IN_PAPER, TRACKED, Job, Mode, describe
+from imagefactory.run.execute import execute
+from imagefactory.run.handle import RunHandle, list_runs, open_run, start
+from imagefactory.run.job import Via
+from imagefactory.run.later import cancel, fetch, resume, watch
 from imagefactory.run.plan import RunPlan, plan_run
 from imagefactory.run.record import RunRecord, list_records, read_record, runs_folder
-from imagefactory.run.shell import open_shell
+from imagefactory.run.shell import SiteShell, open_shell
+from imagefactory.run.store import StoredImage, clean_store
 
 __all__ = [
+    "AS_IN_PAPER",
+    "TRACKED",
+    "Job",
+    "Mode",
+    "RunHandle",
     "RunPlan",
     "RunRecord",
+    "SiteShell",
+    "StoredImage",
+    "Via",
+    "cancel",
+    "clean_store",
+    "describe",
     "execute",
+    "fetch",
     "list_records",
+    "list_runs",
+    "open_run",
     "open_shell",
     "plan_run",
     "read_record",
     "resume",
     "runs_folder",
+    "start",
+    "watch",
+    "write_job",
 ]
+
+
+class _Room(ModuleType):
+    # A module and a function cannot have one name; a module that is called can (Python's data
+    # model, "Customizing module attribute access").
+    __call__ = staticmethod(start)
+
+
+sys.modules[__name__].__class__ = _Room

@@ -2,41 +2,44 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from imagefactory.base.errors import FactoryError, ServiceAway, ToolFailed, TrustRefused, UsageFault
+from imagefactory.base.errors import ServiceAway, ToolFailed, TrustRefused, UsageFault
 from imagefactory.base.files import write_text
 from imagefactory.base.report import Report
-from imagefactory.model import find_model, read_spikes, write_spikes
 from imagefactory.run import slurm
-from imagefactory.run.facts import read_ranks, record_facts
-from imagefactory.run.job import parcel_of
+from imagefactory.run.collecting import collect
+from imagefactory.run.description import Mode
+from imagefactory.run.job import Via, parcel_of
 from imagefactory.run.keeping import (
     failures_kept,
     keep_failure,
-    launcher_version,
     new_record,
     timed,
     with_staged,
 )
-from imagefactory.run.outcome import Ending, Outcome, judge
+from imagefactory.run.outcome import Ending
 from imagefactory.run.parcel import LIMIT_BYTES, pack, unpack
 from imagefactory.run.plan import RunPlan
-from imagefactory.run.record import RunRecord, read_record, write_record
+from imagefactory.run.record import RunRecord, write_record
+from imagefactory.run.remote import finish_run, open_link, submit_run
 from imagefactory.run.shell import SiteShell, open_shell
 from imagefactory.run.staging import Staged, stage, store_file
 from imagefactory.run.states import JobState
-from imagefactory.site import Site, load_site
+from imagefactory.site import Site
 
 # Without Slurm job.sh is run in place; its streams go where sbatch puts them.
 RUN_HERE = 'cd "$1" && mkdir -p output && exec sh job.sh >output/job.log 2>&1 </dev/null'
-CHECK_FILE = 'test -r "$1" || exit 1; "$2" --version'
+# With the mark that stage_one.sh leaves: this run needs the image.
+CHECK_FILE = """
+test -r "$1" || exit 1
+mkdir -p "${1%/*}/.used" && touch "${1%/*}/.used/$3"
+"$2" --version
+"""
 ASK_SECONDS = 120.0
 
 
@@ -48,16 +51,28 @@ class Tools:
     sleep: Callable[[float], None] = time.sleep
 
 
-def execute(plan: RunPlan, report: Report) -> RunRecord:
+def execute(
+    plan: RunPlan, report: Report, mode: Mode = Mode.BATCH, *, detach: bool = False
+) -> RunRecord:
     """Do the run; returns the record of a finished one.
 
-    Any other end raises a FactoryError, after the record of the failed run was written.
+    Any other end raises a FactoryError, after the record of the failed run was written. `mode` is
+    for runs through UNICORE. With `detach` the record is that of a run whose job is started.
     """
+    if plan.via is Via.UNICORE:
+        link = open_link(plan.site, report)
+        record = submit_run(plan, mode, link, report)
+        return record if detach else finish_run(record, link, report)
+    if detach and plan.site.scheduler.kind == "none":
+        raise UsageFault(
+            f"site {plan.site.name} has no queue: no run there goes on without us",
+            fix="leave --detach away",
+        )
     with open_shell(plan.site.access, report) as shell:
-        return execute_with(plan, Tools(shell), report)
+        return execute_with(plan, Tools(shell), report, detach=detach)
 
 
-def execute_with(plan: RunPlan, tools: Tools, report: Report) -> RunRecord:
+def execute_with(plan: RunPlan, tools: Tools, report: Report, *, detach: bool = False) -> RunRecord:
     """As `execute`, with a shell that is open already."""
     record = new_record(plan)
     write_text(record.folder / "job.sh", plan.job)
@@ -73,30 +88,16 @@ def execute_with(plan: RunPlan, tools: Tools, report: Report) -> RunRecord:
         if plan.site.scheduler.kind == "none":
             with report.step(f"run on {plan.site.name}"), timed(record, "run_s"):
                 ending = _run_here(plan, tools.shell)
-            return _collect(record, plan.site, ending, tools.shell, report)
+            return collect(record, plan.site, ending, fetching(record, tools.shell), report)
         record = replace(
             record, state=JobState.SUBMITTED,
             job=record.job | {"id": slurm.submit(tools.shell, plan.folder)},
         )  # fmt: skip
         write_record(record)  # at once: a client that is killed now can be resumed
-    return _follow(record, plan.site, tools, report)
+    return record if detach else follow(record, plan.site, tools, report)
 
 
-def resume(run: str, report: Report) -> RunRecord:
-    """Go on with a run whose job was submitted, but whose client ended before the job did."""
-    record = read_record(run)
-    if JobState(record.state).is_final or not record.job.get("id"):
-        raise UsageFault(
-            f"the run is {record.state}: there is nothing to wait for",
-            where=record.id,
-            fix="imagefactory runs",
-        )
-    site = load_site(record.site)
-    with open_shell(site.access, report) as shell:
-        return _follow(record, site, Tools(shell), report)
-
-
-def _follow(record: RunRecord, site: Site, tools: Tools, report: Report) -> RunRecord:
+def follow(record: RunRecord, site: Site, tools: Tools, report: Report) -> RunRecord:
     job, folder = str(record.job["id"]), str(record.job["folder"])
     kept = {"record": record}
 
@@ -116,42 +117,16 @@ def _follow(record: RunRecord, site: Site, tools: Tools, report: Report) -> RunR
         report.warn(f"job {job} goes on without us; later: imagefactory runs {record.id} --resume")
         raise
     with failures_kept(record):
-        return _collect(record, site, ending, tools.shell, report)
-
-
-def _collect(
-    record: RunRecord, site: Site, ending: Ending, shell: SiteShell, report: Report
-) -> RunRecord:
-    """Fetch what the run wrote, judge it, write the record; raises unless it is FINISHED."""
-    model = find_model(record.model)
-    with report.step("fetch the results"), timed(record, "fetch_s"):
-        output = _fetch(record, shell)
-    ranks = read_ranks(output)
-    log = _keep_log(record, output)
-    outcome = judge(ending, record.geometry["ranks"], ranks, log, _place(record, site))
-    facts: dict[str, Any] = record_facts(model, ranks)
-    timings = record.timings | facts.pop("timings")
-    machine = record.machine | facts.pop("machine")
-    record = replace(
-        record, state=outcome.state, timings=timings, machine=machine,
-        launcher=record.launcher | launcher_version(output),
-        job=record.job | ({"word": ending.word} if ending.word else {}), **facts,
-    )  # fmt: skip
-    record, outcome = _keep_spikes(record, output, outcome)
-    write_record(record)
-    shutil.rmtree(output.parent, ignore_errors=True)
-    if outcome.error is not None:
-        keep_failure(record, outcome.state, outcome.error)
-        raise outcome.error
-    return record
+        return collect(record, site, ending, fetching(record, tools.shell), report)
 
 
 def _stage(plan: RunPlan, tools: Tools, report: Report) -> Staged:
     if plan.image.source is not None:
         store_file(plan.image.source, Path(plan.image.path), plan.image.sif)
         done = tools.shell.run(
-            CHECK_FILE, plan.image.path, plan.site.apptainer, timeout=ASK_SECONDS
-        )
+            CHECK_FILE, plan.image.path, plan.site.apptainer, f"{plan.image.sif.hex}.{plan.id}",
+            timeout=ASK_SECONDS,
+        )  # fmt: skip
         if done.status:
             raise ToolFailed(
                 "the user who runs images cannot read the image, or has no Apptainer",
@@ -186,42 +161,13 @@ def _run_here(plan: RunPlan, shell: SiteShell) -> Ending:
     return Ending(JobState.FINISHED if status == 0 else JobState.FAILED, "", status)
 
 
-def _fetch(record: RunRecord, shell: SiteShell) -> Path:
-    """The run's output folder, fetched beside its parameters; a temporary place."""
-    place = Path(tempfile.mkdtemp(prefix=".fetch-", dir=record.folder))
-    parcel = place / "output.tar"
-    shell.fetch(f"{record.job['folder']}/output", parcel, LIMIT_BYTES)
-    unpack(parcel, place / "output")
-    parcel.unlink()
-    shutil.copy(record.folder / "parameters.json", place)
-    (place / "output").mkdir(exist_ok=True)
-    ranks = record.folder / "ranks"
-    ranks.mkdir(exist_ok=True)
-    for path in (place / "output").glob("rank-*.json"):
-        shutil.copyfile(path, ranks / path.name)
-    return place / "output"
+def fetching(record: RunRecord, shell: SiteShell) -> Callable[[Path], None]:
+    """What brings the run's output folder here, unpacked into the place it is given."""
 
+    def fetch(place: Path) -> None:
+        parcel = place.with_name("output.tar")
+        shell.fetch(f"{record.job['folder']}/output", parcel, LIMIT_BYTES)
+        unpack(parcel, place)
+        parcel.unlink()
 
-def _keep_log(record: RunRecord, output: Path) -> str:
-    path = output / "job.log"
-    log = path.read_text("utf-8", "replace") if path.is_file() else ""
-    write_text(record.folder / "log.txt", log)
-    return log
-
-
-def _keep_spikes(record: RunRecord, output: Path, outcome: Outcome) -> tuple[RunRecord, Outcome]:
-    """The merged spikes of a finished run; spikes that are missing or damaged make it FAILED."""
-    if outcome.state is not JobState.FINISHED:
-        return record, outcome
-    try:
-        spikes = read_spikes(output.parent)
-    except FactoryError as err:
-        return replace(record, state=JobState.FAILED), Outcome(JobState.FAILED, err)
-    write_spikes(spikes, record.folder / "spikes.npz")
-    about = {"file": "spikes.npz", "digest": str(spikes.digest), "count": len(spikes)}
-    return replace(record, spikes=about), outcome
-
-
-def _place(record: RunRecord, site: Site) -> str:
-    job = f"job {record.job['id']}" if record.job.get("id") else record.id
-    return f"{site.name}, {job}, log {record.folder / 'log.txt'}"
+    return fetch

@@ -6,6 +6,7 @@ import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,21 @@ from imagefactory.site import Setting, Site, shell_lines
 
 SCHEMA = 1
 BACKEND = "nest"
+FOLDER = "$folder"  # a run's folder where the server names it: job.sh knows it as this variable
+
+
+class Via(StrEnum):
+    """What carries a run to its site: a shell on its login node, or UNICORE."""
+
+    SHELL = "shell"
+    UNICORE = "unicore"
+
+
+# Last of all, and whole: who sees this file knows that the job is over.
+ENDING_LINES = (
+    'echo "$status" >output/.exit-status && mv output/.exit-status output/exit-status',
+    'exit "$status"',
+)
 
 
 @dataclass(frozen=True)
@@ -57,42 +73,65 @@ def job_text(
     launch: Sequence[str],
 ) -> str:
     """job.sh: for sbatch where the site has Slurm, else for sh."""
-    versions = [f"{shlex.quote(site.apptainer)} --version"]
-    if site.launcher.kind == "srun":
-        versions += ["srun --version", "srun --mpi=list"]
     lines = ["#!/bin/sh"]
     if site.scheduler.kind == "slurm":
         lines += [f"#SBATCH {option}" for option in sbatch_options(site, run_id, folder, geometry)]
     lines += [
         f"# Run {run_id}, written by imagefactory.",
         f"cd {shlex.quote(folder)} || exit 1",
-        "export LC_ALL=C.UTF-8",
-        *shell_lines(settings),
-        f"{{ {'; '.join(versions)}; }} >output/site.txt 2>&1",
-        shlex.join(launch),
-        "status=$?",
-        # Last of all, and whole: who sees this file knows that the job is over.
-        'echo "$status" >output/.exit-status && mv output/.exit-status output/exit-status',
-        'exit "$status"',
+        *launching_lines(site, settings, shlex.join(launch)),
+        *ENDING_LINES,
     ]
     return "\n".join(lines) + "\n"
 
 
+def launching_lines(site: Site, settings: Sequence[Setting], launch: str) -> list[str]:
+    """The lines of a job's script from its environment to `status`, in the run's folder."""
+    versions = [f"{shlex.quote(site.apptainer)} --version"]
+    if site.launcher.kind == "srun":
+        versions += ["srun --version", "srun --mpi=list"]
+    return [
+        "export LC_ALL=C.UTF-8",
+        *shell_lines(settings),
+        f"{{ {'; '.join(versions)}; }} >output/site.txt 2>&1",
+        launch,
+        "status=$?",
+    ]
+
+
 def sbatch_options(site: Site, run_id: str, folder: str, geometry: Geometry) -> list[str]:
     """The words after #SBATCH, one a line."""
-    scheduler = site.scheduler
-    options = [
+    return [
         f"--job-name={run_id}",
-        f"--nodes={geometry.nodes}",
-        f"--ntasks={geometry.ranks}",
-        f"--cpus-per-task={geometry.threads}",
-        f"--time={scheduler.time_limit_minutes}",
+        *_size_options(geometry),
+        f"--time={site.scheduler.time_limit_minutes}",
         f"--chdir={folder}",
         f"--output={folder}/output/job.log",
-        "--no-requeue",  # a second start would write into the first one's results
+        *_queue_options(site),
     ]
+
+
+def batch_options(site: Site, run_id: str, geometry: Geometry, log: str) -> list[str]:
+    """As `sbatch_options`, for a job that starts in a folder which is not known before."""
+    return [
+        f"--job-name={run_id}",
+        *_size_options(geometry),
+        f"--time={site.scheduler.time_limit_minutes}",
+        f"--output={log}",
+        *_queue_options(site),
+    ]
+
+
+def _size_options(geometry: Geometry) -> list[str]:
+    options = [f"--nodes={geometry.nodes}", f"--ntasks={geometry.ranks}"]
     if geometry.ranks % geometry.nodes == 0:
-        options.insert(3, f"--ntasks-per-node={geometry.ranks // geometry.nodes}")
+        options.append(f"--ntasks-per-node={geometry.ranks // geometry.nodes}")
+    return [*options, f"--cpus-per-task={geometry.threads}"]
+
+
+def _queue_options(site: Site) -> list[str]:
+    scheduler = site.scheduler
+    options = ["--no-requeue"]  # a second start would write into the first one's results
     if scheduler.partition:
         options.append(f"--partition={scheduler.partition}")
     if scheduler.account:

@@ -16,7 +16,7 @@ from imagefactory.base.files import digest_of
 from imagefactory.base.report import Report, size
 from imagefactory.base.values import Digest, ImageRef
 from imagefactory.model import Model, find_model, resolve_parameters
-from imagefactory.run.job import Geometry, job_text, parameters_text, program_of
+from imagefactory.run.job import FOLDER, Geometry, Via, job_text, parameters_text, program_of
 from imagefactory.run.staging import stage_one_arguments, stored_image
 from imagefactory.site import Setting, Site, decide_environment, launch_argv, load_site
 
@@ -49,6 +49,7 @@ class RunPlan:
     folder: str
     settings: tuple[Setting, ...]
     launch: tuple[str, ...]
+    via: Via = Via.SHELL
 
     @property
     def job(self) -> str:
@@ -66,11 +67,13 @@ class RunPlan:
         if self.image.pinned is None:
             return []
         return stage_one_arguments(
-            self.site.store, self.image.pinned, self.image.sif, self.image.size, self.site.apptainer
+            self.site, self.image.pinned, self.image.sif, self.image.size, self.id
         )
 
     def lines(self) -> list[str]:
         """The plan, for people."""
+        if self.via is Via.UNICORE:
+            return self._unicore_lines()
         where = self.site.access.where
         stage = self.stage_arguments
         submit = "sbatch --parsable job.sh" if self.site.scheduler.kind == "slurm" else "sh job.sh"
@@ -87,6 +90,18 @@ class RunPlan:
             f"on {self.geometry.nodes} nodes",
         ]
 
+    def _unicore_lines(self) -> list[str]:
+        size_ = f"{self.geometry.ranks} ranks x {self.geometry.threads} threads"
+        return [
+            f"run {self.id}",
+            f"image {self.image.reference}, SIF {self.image.sif}, {size(self.image.size)}",
+            f"through UNICORE, one job; exactly which: imagefactory job show ... --site "
+            f"{self.site.name}",
+            f"on the login node: stage_one.sh {shlex.join(self.stage_arguments)}",
+            f"in the job: {shlex.join(self.launch)}",
+            f"fetch the results of {size_} on {self.geometry.nodes} nodes",
+        ]
+
 
 def plan_run(
     image: str,
@@ -98,6 +113,7 @@ def plan_run(
     threads: int = 1,
     nodes: int | None = None,
     overrides: Mapping[str, Any] | None = None,
+    via: Via | None = None,
 ) -> RunPlan:
     """Decide a run; a tag is resolved to a digest here, once.
 
@@ -105,13 +121,14 @@ def plan_run(
     ConfigurationFault, and what the registry room raises for an image that is not there.
     """
     place, network = load_site(site), find_model(model)
+    via = decide_way(place, via)
     parameters = resolve_parameters(network, overrides or {})
     geometry = decide_geometry(place, ranks, threads, nodes)
     if place.access.kind == "local" and place.apptainer == "apptainer":
         place = replace(place, apptainer=str(find_apptainer(report)))
     found = find_image(image, place, report)
     run_id = new_id(place.name, network.name)
-    folder = str(PurePosixPath(place.work) / run_id)
+    folder = FOLDER if via is Via.UNICORE else str(PurePosixPath(place.work) / run_id)
     launch = launch_argv(
         place,
         found.path,
@@ -132,6 +149,7 @@ def plan_run(
         folder=folder,
         settings=decide_environment(place, threads),
         launch=tuple(launch),
+        via=via,
     )
 
 
@@ -149,6 +167,14 @@ def decide_geometry(site: Site, ranks: int, threads: int, nodes: int | None) -> 
     if faults:
         raise UsageFault.from_faults(faults)
     return Geometry(nodes if nodes is not None else min(site.nodes, ranks), ranks, threads)
+
+
+def decide_way(site: Site, asked: Via | None) -> Via:
+    """What carries a run there; raises UsageFault where the site cannot be reached that way."""
+    only = site.access.kind == "unicore"
+    if asked is Via.SHELL and only:
+        raise UsageFault(f"site {site.name} has no shell for us", fix="--via unicore")
+    return asked or (Via.UNICORE if only else Via.SHELL)
 
 
 def find_image(image: str, site: Site, report: Report) -> RunImage:

@@ -17,9 +17,17 @@ from imagefactory.base.process import Done
 from imagefactory.base.report import Report, size
 from imagefactory.base.values import Digest, ImageRef
 from imagefactory.run.shell import SiteShell
+from imagefactory.site import Site
 
 PULL_SECONDS = 6 * 3600.0
 MARK = "imagefactory "
+TOLD = {
+    "waiting": "another run stages this image (process {last} on {first}): waiting",
+    "takeover": "the run that staged this image died (on {first}): going on in its place",
+    "resumed": "the pull goes on where it was cut: {last} bytes were there",
+    "altered": "the image in the store was altered; it is pulled again: {rest}",
+    "unmarked": "no mark could be left that this run needs the image: cannot write {rest}",
+}
 
 
 @dataclass
@@ -39,11 +47,16 @@ def stage_one_script() -> str:
     return files("imagefactory.run").joinpath("stage_one.sh").read_text(encoding="utf-8")
 
 
+def submit_script() -> str:
+    """The text of submit.sh: a login-node job that lives as long as its Slurm job."""
+    return files("imagefactory.run").joinpath("submit.sh").read_text(encoding="utf-8")
+
+
 def stage_one_arguments(
-    store: str, reference: ImageRef, sif: Digest, bytes_: int, apptainer: str
+    site: Site, reference: ImageRef, sif: Digest, bytes_: int, run_id: str
 ) -> list[str]:
     """The words after `stage_one.sh`."""
-    return [store, str(reference), sif.hex, str(bytes_), apptainer]
+    return [site.store, str(reference), sif.hex, str(bytes_), site.apptainer, run_id]
 
 
 def stored_image(store: str, sif: Digest) -> str:
@@ -109,17 +122,22 @@ def read_line(line: str, staged: Staged, report: Report) -> None:
         staged.slurm = rest.removeprefix("slurm ")
     elif word == "pulled":
         staged.downloaded = True
-    elif word == "waiting":
-        report.note(f"another run stages this image (process {parts[-1]} on {parts[0]}): waiting")
-    elif word == "takeover":
-        report.warn(f"the run that staged this image died (on {parts[0]}): going on in its place")
-    elif word == "altered":
-        report.warn(f"the image in the store was altered; it is pulled again: {rest}")
+    elif word in TOLD and parts:
+        _tell(word, rest, report)
+
+
+def _tell(word: str, rest: str, report: Report) -> None:
+    parts = rest.split()
+    text = TOLD[word].format(first=parts[0], last=parts[-1], rest=rest)
+    if word in {"waiting", "resumed"}:
+        report.note(text)
+    else:
+        report.warn(text)
 
 
 def explain_stage_one(done: Done, arguments: list[str], where: str) -> FactoryError:
     """What stage_one.sh's exit status means for a user."""
-    store, reference, _, wanted, apptainer = arguments
+    store, reference, _, wanted, apptainer, _ = arguments
     lines = [line for line in done.errors.strip().splitlines() if line.strip()]
     what = lines[-1] if lines else f"stage one ended with exit status {done.status}"
     detail = "\n".join(lines[:-1][-5:])

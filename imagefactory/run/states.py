@@ -1,4 +1,4 @@
-"""States of a job: Slurm's words through a table; an unlisted word is UNKNOWN and a warning."""
+"""States of a job: foreign words through a table; an unlisted word is UNKNOWN and a warning."""
 
 from __future__ import annotations
 
@@ -48,4 +48,24 @@ def from_slurm(word: str, report: Report) -> JobState:
     state = SLURM_STATES.get(word.strip().rstrip("+").upper(), JobState.UNKNOWN)
     if state is JobState.UNKNOWN:
         report.warn(f"Slurm state {word!r} is not in our table; still watching")
+    return state
+
+
+# facts/unicore-nmpi.md 2.2. FAILED says nothing of the cause: see run.remote.
+UNICORE_STATES = {
+    "READY": JobState.SUBMITTED,
+    "STAGINGIN": JobState.SUBMITTED,
+    "QUEUED": JobState.SUBMITTED,
+    "RUNNING": JobState.RUNNING,
+    "STAGINGOUT": JobState.RUNNING,
+    "SUCCESSFUL": JobState.FINISHED,
+    "FAILED": JobState.FAILED,
+}
+
+
+def from_unicore(word: str, report: Report, last: str = "") -> JobState:
+    """UNICORE's state word as ours; an unlisted one is warned of, unless it is `last`."""
+    state = UNICORE_STATES.get(word, JobState.UNKNOWN)
+    if state is JobState.UNKNOWN and word != last:
+        report.warn(f"UNICORE's state {word!r} is not in our table; still watching")
     return state

@@ -16,6 +16,7 @@ from imagefactory.image import Apptainer, BuildRecord, build, plan_build, test_i
 from imagefactory.recipe import load_recipe
 from imagefactory.registry import push
 from imagefactory.run import RunRecord, execute, plan_run
+from imagefactory.sandbox.demo_unicore import run_through_unicore
 from imagefactory.sandbox.lifecycle import down, up
 from imagefactory.sandbox.state import Sandbox, load_sandbox
 
@@ -42,8 +43,10 @@ LEGS = {
     "other geometry": Leg("trixie", 1, 2),
     "control: weights +2 %": Leg("trixie", 2, 1, {"weight_scale": 1.02}),
 }
+THROUGH_UNICORE = "through UNICORE"
 EXPECTED = {
     "other site": Verdict.IDENTICAL,
+    THROUGH_UNICORE: Verdict.IDENTICAL,
     "other geometry": Verdict.IDENTICAL,
     "control: weights +2 %": Verdict.DIFFERENT,
 }
@@ -78,9 +81,11 @@ def plan_demo() -> list[str]:
     ]
     return [
         f"build the image of {RECIPE} and run its tests",
-        "bring up the sandbox: two Slurm sites and a registry",
+        "bring up the sandbox: two Slurm sites, a registry, a double of a UNICORE server",
         "push the image",
         *legs,
+        f"run {THROUGH_UNICORE} (a double of it): two runs of one process, of which others cancel "
+        "one and go on with the other",
         "compare each run with the first, write an HTML report, take the sandbox down",
     ]
 
@@ -127,10 +132,12 @@ def _run_and_compare(
         artifact = push(record.sif, reference, report)
         report.note(f"{artifact.reference}")
     runs: dict[str, RunRecord] = {}
-    with report.step(f"5 of {STEPS}: {len(LEGS)} runs at two sites"):
+    with report.step(f"5 of {STEPS}: {len(LEGS) + 2} runs at two sites"):
         for name, leg in LEGS.items():
             with report.step(f"{name}: {leg.site}, {leg.ranks} ranks x {leg.threads} threads"):
                 runs[name] = _run(str(reference), leg, report)
+        with report.step(f"{THROUGH_UNICORE} (a double of it)"):
+            runs[THROUGH_UNICORE] = run_through_unicore(str(reference), SHORT, report)
     first = runs["reference"]
     comparisons = {}
     with report.step(f"6 of {STEPS}: compare"):

@@ -23,31 +23,45 @@ from imagefactory.sandbox.roots import make_roots, missing_roots
 from imagefactory.sandbox.settings import PREFIX_VARIABLE, SandboxSettings, sandbox_settings
 from imagefactory.sandbox.sites import SITES, containers, networks, site_record, volumes
 from imagefactory.sandbox.state import FILE, Sandbox, SandboxSite, load_sandbox, write_state
+from imagefactory.sandbox.unicore.background import (
+    UnicoreAddress,
+    load_unicore,
+    own_process,
+    start_background,
+    stop_background,
+    unicore_answers,
+)
 
 # Nothing may depend on what is removed later.
 _ORDER = {"container": 0, "network": 1, "volume": 2}
+_START_UNICORE = "start the UNICORE double (no UNICORE/X) in front of both sites"
 
 
 @dataclass(frozen=True)
 class UpPlan:
-    """What `up` would do. `complete`: it is up already, nothing is to be done."""
+    """What `up` would do. `complete`: it is up already, nothing is to be done; `sites_stand`:
+    sites and registry are up, only the UNICORE double is missing."""
 
     complete: bool
     leftovers: tuple[str, ...]
     images: tuple[str, ...]
     start_engine: bool
     settings: SandboxSettings
+    sites_stand: bool = False
 
     def lines(self) -> list[str]:
         """The plan for people."""
         if self.complete:
             return ["nothing to do: the sandbox is up"]
+        if self.sites_stand:
+            return [_START_UNICORE]
         lines = ["start the Docker engine"] if self.start_engine else []
         lines += [f"remove what is half up: {name}" for name in self.leftovers]
         lines += [f"make the image {tag} with mmdebstrap (once)" for tag in self.images]
         lines += [f"make the network {item.name}" for item in networks(self.settings)]
         lines += [f"make the volume {name}" for name in volumes(self.settings)]
         lines += [f"start the container {item.name}" for item in containers(self.settings, ())]
+        lines.append(_START_UNICORE)
         return [*lines, f"write the site records in {self.settings.record('x').parent}"]
 
 
@@ -63,7 +77,8 @@ def plan_up(report: Report) -> UpPlan:
 def _plan(settings: SandboxSettings, engine: Engine) -> UpPlan:
     held = own_things(settings, engine)
     if load_sandbox() and _stands(settings, held):
-        return UpPlan(True, (), (), False, settings)
+        unicore = load_unicore() is not None
+        return UpPlan(unicore, (), (), False, settings, sites_stand=True)
     images = tuple(site.tag for site in missing_roots(engine.images()))
     return UpPlan(False, tuple(item.name for item in held), images, False, settings)
 
@@ -97,8 +112,12 @@ def up(report: Report) -> Sandbox:
     with locked(settings.folder / "lock"):
         engine = connect(settings, report)
         plan = _plan(settings, engine)
-        if plan.complete and (sandbox := load_sandbox()) and registry_answers(settings):
-            report.note("the sandbox is up already: nothing to do")
+        if plan.sites_stand and (sandbox := load_sandbox()) and registry_answers(settings):
+            unicore = load_unicore()
+            if unicore is None or not unicore_answers(unicore):
+                _start_unicore(settings, sandbox.sites, report)
+            else:
+                report.note("the sandbox is up already: nothing to do")
             return sandbox
         if plan.leftovers or (settings.folder / FILE).exists():
             report.note("the sandbox is half up: what there is of it is removed first")
@@ -109,8 +128,30 @@ def up(report: Report) -> Sandbox:
         with report.step("bring up two sites and a registry"):
             _start(settings, engine, apptainer_paths(apptainer, report), report)
             sandbox = _await(settings, engine, apptainer, report)
+            _start_unicore(settings, sandbox.sites, report)
         write_state(sandbox)
         return sandbox
+
+
+def _start_unicore(settings: SandboxSettings, sites: Sequence[SandboxSite], report: Report) -> None:
+    address = start_background(settings, {site.name: site.port for site in sites}, report)
+    for site in sites:
+        name_unicore(site.record, site.name, address)
+
+
+def name_unicore(record: Path, site: str, address: UnicoreAddress) -> None:
+    """Say in a site record how UNICORE gets there; the address changes with every start."""
+    import yaml
+
+    document = yaml.safe_load(record.read_text(encoding="utf-8"))
+    document["unicore"] = {
+        "registry": address.registry,
+        "site": site,
+        "ca": str(address.ca_file),
+        "issuer": address.issuer,
+        "client_id": address.client_id,
+    }
+    write_text(record, yaml.safe_dump(document, sort_keys=False), mode=0o600)
 
 
 def require_free_port(port: int) -> None:
@@ -181,10 +222,12 @@ class DownPlan:
     held: tuple[Held, ...]
     stop_engine: bool
     folder: Path | None
+    stop_unicore: bool = False
 
     def lines(self) -> list[str]:
         """The plan for people."""
-        lines = [f"remove the {item.kind} {item.name}" for item in self.held]
+        lines = ["stop the UNICORE double"] if self.stop_unicore else []
+        lines += [f"remove the {item.kind} {item.name}" for item in self.held]
         if self.folder is not None:
             lines.append(f"remove the folder {self.folder}")
         if self.stop_engine:
@@ -198,7 +241,8 @@ def plan_down(report: Report) -> DownPlan:
     engine = find_engine(settings, report)
     held = tuple(_in_order(own_things(settings, engine))) if engine else ()
     folder = settings.folder if settings.folder.exists() else None
-    return DownPlan(held, own_engine(settings) is not None, folder)
+    unicore = own_process(settings) is not None
+    return DownPlan(held, own_engine(settings) is not None, folder, unicore)
 
 
 def down(report: Report) -> DownPlan:
@@ -210,6 +254,7 @@ def down(report: Report) -> DownPlan:
         return plan
     with report.step("take the sandbox down"), locked(settings.folder / "lock"):
         engine = find_engine(settings, report) or revive_engine(settings, report)
+        stop_background(settings, report)
         if engine is not None:
             _clear(settings, engine, report)
         stop_engine(settings, report)

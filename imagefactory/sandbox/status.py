@@ -11,6 +11,7 @@ from imagefactory.sandbox.ready import ask_nodes, registry_answers
 from imagefactory.sandbox.settings import SandboxSettings, sandbox_settings
 from imagefactory.sandbox.sites import containers
 from imagefactory.sandbox.state import Sandbox, SandboxSite, load_sandbox
+from imagefactory.sandbox.unicore.background import load_unicore, unicore_answers
 
 UP, DOWN, HALF = "up", "down", "half up"
 
@@ -30,15 +31,26 @@ class SiteStatus:
 
 @dataclass(frozen=True)
 class SandboxStatus:
-    """`state` is up, half up or down; `missing` names the containers that do not run."""
+    """`state` is up, half up or down; `missing` names the containers that do not run.
+
+    `unicore` is the address of the registry of the UNICORE double, which is no UNICORE/X.
+    """
 
     state: str
     engine: str | None
     registry: str
     registry_answers: bool
+    unicore: str | None
+    unicore_answers: bool
     sites: tuple[SiteStatus, ...]
     images: tuple[str, ...]
     missing: tuple[str, ...]
+
+    @property
+    def _unicore_line(self) -> str:
+        if self.unicore is None:
+            return "does not run"
+        return f"{self.unicore}, {'answers' if self.unicore_answers else 'does not answer'}"
 
     def lines(self) -> list[str]:
         """The status for people."""
@@ -47,6 +59,7 @@ class SandboxStatus:
             f"sandbox: {self.state}",
             f"engine: {self.engine or 'no Docker engine answers'}",
             f"registry: {self.registry}, {answer}",
+            f"UNICORE double (no UNICORE/X): {self._unicore_line}",
         ]
         for site in self.sites:
             nodes = ", ".join(f"{name} {state}" for name, state in site.nodes.items())
@@ -67,11 +80,15 @@ def status(report: Report) -> SandboxStatus:
         tuple(_ask(settings, site, report) for site in sandbox.sites) if sandbox and held else ()
     )
     answers = bool(held) and registry_answers(settings)
+    unicore = load_unicore()
+    double_answers = unicore is not None and unicore_answers(unicore)
     return SandboxStatus(
-        state=judge(sandbox, held, missing, sites, answers),
+        state=judge(sandbox, held, missing, sites, answers and double_answers),
         engine=engine.address if engine else None,
         registry=settings.registry,
         registry_answers=answers,
+        unicore=unicore.registry if unicore else None,
+        unicore_answers=double_answers,
         sites=sites,
         images=tuple(engine.images()) if engine else (),
         missing=missing if held else (),
@@ -89,12 +106,12 @@ def judge(
     held: list[Held],
     missing: tuple[str, ...],
     sites: tuple[SiteStatus, ...],
-    registry: bool,
+    services: bool,
 ) -> str:
-    """Up only if all of it answers; down only if nothing is left."""
+    """Up only if all of it answers (`services`: registry and double); down if nothing is left."""
     if sandbox is None and not held:
         return DOWN
-    whole = sandbox is not None and not missing and registry
+    whole = sandbox is not None and not missing and services
     return UP if whole and all(site.answers for site in sites) else HALF
 
 

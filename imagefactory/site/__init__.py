@@ -2,8 +2,9 @@
 
 from imagefactory.site.environment import Setting, decide_environment, shell_lines
 from imagefactory.site.launch import launch_argv
-from imagefactory.site.load import list_sites, load_site
-from imagefactory.site.record import Access, Launcher, Scheduler, Site
+from imagefactory.site.load import list_sites, load_site, own_record
+from imagefactory.site.record import Access, Launcher, Scheduler, Site, UnicoreAccess
+from imagefactory.site.shipped import Shipped, Value, shipped_records
 from imagefactory.site.symptoms import Symptom, read_log
 
 __all__ = [
@@ -11,12 +12,17 @@ __all__ = [
     "Launcher",
     "Scheduler",
     "Setting",
+    "Shipped",
     "Site",
     "Symptom",
+    "UnicoreAccess",
+    "Value",
     "decide_environment",
     "launch_argv",
     "list_sites",
     "load_site",
+    "own_record",
     "read_log",
     "shell_lines",
+    "shipped_records",
 ]

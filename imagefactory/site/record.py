@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Access:
-    """How commands get to the site's login node: `local`, or `ssh` with keys."""
+    """How commands get to the site's login node: `local`, `ssh` with keys, or only by `unicore`."""
 
     kind: str
     host: str = ""
@@ -22,6 +22,8 @@ class Access:
         """The login node, for people."""
         if self.kind == "local":
             return "this machine"
+        if self.kind == "unicore":
+            return "UNICORE"
         port = f":{self.port}" if self.port else ""
         return f"{self.user}@{self.host}{port}" if self.user else f"{self.host}{port}"
 
@@ -46,6 +48,22 @@ class Launcher:
 
 
 @dataclass(frozen=True)
+class UnicoreAccess:
+    """How UNICORE gets to the site: its name in a registry, or the URL of its core service.
+
+    `ca` is the PEM file of an authority that the system does not know. `issuer` and `client_id`
+    are for the device flow.
+    """
+
+    site: str = ""
+    registry: str = ""
+    url: str = ""
+    ca: Path | None = None
+    issuer: str = ""
+    client_id: str = ""
+
+
+@dataclass(frozen=True)
 class Site:
     """One site. Both folders must be seen by the login node and by the compute nodes."""
 
@@ -60,3 +78,4 @@ class Site:
     nodes: int = 1
     # What this site's users must set for MPI to work there; goes to every rank.
     environment: tuple[tuple[str, str], ...] = ()
+    unicore: UnicoreAccess | None = None

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
@@ -46,7 +46,7 @@ def _own_runs(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 
 @pytest.fixture
 def plan(pushed_ref: ImageRef, report: Silent) -> Callable[..., RunPlan]:
-    def make(site: str = "bookworm", **options: int) -> RunPlan:
+    def make(site: str = "bookworm", **options: Any) -> RunPlan:
         options = {"ranks": 4} | options
         return plan_run(
             str(pushed_ref), site, "balanced-random", report=report, overrides=SMALL, **options
@@ -147,34 +147,42 @@ def test_a_rank_that_crashes_here(plan: Callable[..., RunPlan], report: Silent) 
     assert "rank 1 of 2" in str(error)
 
 
-@pytest.mark.parametrize("site", SITES)
-def test_a_job_that_is_cancelled(
-    plan: Callable[..., RunPlan], report: Silent, sandbox: Sandbox, site: str
+def test_jobs_that_slurm_ends(
+    plan: Callable[..., RunPlan], report: Silent, sandbox: Sandbox
 ) -> None:
-    found = with_program(plan(site), "echo begun; touch output/begun; exec sleep 300")
-    login = sandbox.site(site).login
-    look = f"[ ! -e {found.folder}/output/begun ] || echo yes"
+    """At once, for Slurm takes a minute for each: scancel at both sites, and the time limit."""
 
-    def cancel() -> None:
-        wait_until(lambda: bool(in_container(sandbox, login, look)))
-        job = read_record(found.id).job["id"]
-        in_container(sandbox, login, f"scancel {job}")
+    def is_cancelled(site: str) -> None:
+        script = "echo begun; touch output/begun; exec sleep 300"
+        found = with_program(plan(site, ranks=2), script)
+        login = sandbox.site(site).login
+        look = f"[ ! -e {found.folder}/output/begun ] || echo yes"
 
-    thread = threading.Thread(target=cancel)
-    thread.start()
-    _, record = fail(found, ToolFailed, report)
-    thread.join()
-    assert record.state == "CANCELLED"
-    assert "begun" in (record.folder / "log.txt").read_text("utf-8")
+        def cancel() -> None:
+            wait_until(lambda: bool(in_container(sandbox, login, look)))
+            job = read_record(found.id).job["id"]
+            in_container(sandbox, login, f"scancel {job}")
 
+        thread = threading.Thread(target=cancel)
+        thread.start()
+        _, record = fail(found, ToolFailed, report)
+        thread.join()
+        assert record.state == "CANCELLED"
+        assert "begun" in (record.folder / "log.txt").read_text("utf-8")
 
-def test_a_job_that_runs_into_its_time_limit(plan: Callable[..., RunPlan], report: Silent) -> None:
-    found = with_program(plan(), "sleep 300")
-    scheduler = replace(found.site.scheduler, time_limit_minutes=1)
-    found = replace(found, site=replace(found.site, scheduler=scheduler))
-    error, record = fail(found, ToolFailed, report)
-    assert record.state == "TIMEOUT"
-    assert "time_limit_minutes" in str(error)
+    def runs_into_its_time_limit(site: str) -> None:
+        found = with_program(plan(site, ranks=2), "sleep 300")
+        scheduler = replace(found.site.scheduler, time_limit_minutes=1)
+        found = replace(found, site=replace(found.site, scheduler=scheduler))
+        error, record = fail(found, ToolFailed, report)
+        assert record.state == "TIMEOUT"
+        assert "time_limit_minutes" in str(error)
+
+    with ThreadPoolExecutor(3) as pool:
+        jobs = [pool.submit(is_cancelled, site) for site in SITES]
+        jobs.append(pool.submit(runs_into_its_time_limit, "bookworm"))
+        for job in jobs:
+            job.result()
 
 
 def test_a_killed_client_is_resumed(plan: Callable[..., RunPlan], report: Silent) -> None:
@@ -233,7 +241,7 @@ def fresh(plan: Callable[..., RunPlan], sandbox: Sandbox) -> Iterator[RunPlan]:
 
 def listing(plan: RunPlan, sandbox: Sandbox) -> list[str]:
     login = sandbox.site(plan.site.name).login
-    return in_container(sandbox, login, f"ls -A {plan.site.store}").split()
+    return in_container(sandbox, login, f"ls -A --ignore .used {plan.site.store}").split()
 
 
 def test_two_runs_stage_the_same_image_at_once(

@@ -1,5 +1,5 @@
-"""stage_one.sh as a real process, with an apptainer of our own on PATH: cut, altered, full disk,
-two pullers, a puller that is killed. (The same with the real Apptainer: test_run.py.)"""
+"""stage_one.sh as a real process, with an apptainer of our own on PATH and no curl: cut, altered,
+full disk, two pullers, a puller that is killed. (With the real ones: test_staged_pulls.py.)"""
 
 from __future__ import annotations
 
@@ -48,15 +48,24 @@ class Stage:
 
     def __post_init__(self) -> None:
         (self.folder / "bin").mkdir()
-        program = self.folder / "bin" / "apptainer"
-        program.write_text(APPTAINER, encoding="utf-8")
-        program.chmod(0o755)
+        self.program("apptainer", APPTAINER)
+        self.program("curl", "#!/bin/sh\nexit 127\n")
         (self.folder / "image").write_bytes(CONTENT)
         self.behave("good")
+
+    def program(self, name: str, text: str) -> None:
+        """Put a program of our own on PATH."""
+        (self.folder / "bin" / name).write_text(text, encoding="utf-8")
+        (self.folder / "bin" / name).chmod(0o755)
 
     @property
     def store(self) -> Path:
         return self.folder / "a store"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        path = f"{self.folder / 'bin'}:{os.environ['PATH']}"
+        return {"PATH": path, "FAKE": str(self.folder)}
 
     @property
     def final(self) -> Path:
@@ -77,7 +86,8 @@ class Stage:
         (self.folder / "hold").unlink()
 
     def start(self, size: int = len(CONTENT), **environment: str) -> subprocess.Popen[str]:
-        words = [str(self.store), "oras://r/a@sha256:" + "0" * 64, HEX, str(size), "apptainer"]
+        image = ["oras://r/a@sha256:" + "0" * 64, HEX, str(size)]
+        words = [str(self.store), *image, "apptainer", "a-run"]
         script = SCRIPT.open()
         process = subprocess.Popen(
             # A CI job in the background has INT ignored, and a shell cannot trap that again.
@@ -86,11 +96,7 @@ class Stage:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={
-                "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}",
-                "FAKE": str(self.folder),
-                **environment,
-            },
+            env=self.environment | environment,
         )
         script.close()
         self.started.append(process)
@@ -112,8 +118,28 @@ class Stage:
         wait_until(lambda: len(self.pulls) >= count)
 
     def leftovers(self) -> list[str]:
-        """Everything in the store but the image itself."""
-        return sorted(path.name for path in self.store.iterdir() if path != self.final)
+        """Everything in the store but the image itself and the marks of its users."""
+        kept = {self.final, self.store / ".used"}
+        return sorted(path.name for path in self.store.iterdir() if path not in kept)
+
+    def clean(self, days: int, act: str = "remove", scheduler: str = "slurm") -> list[str]:
+        """What `clean` says of each image, without the digest; raises for another exit status."""
+        words = ["clean", str(self.store), str(days), scheduler, act]
+        done = subprocess.run(
+            ["sh", SCRIPT, *words], capture_output=True, text=True, check=True, env=self.environment
+        )
+        return [line.replace(HEX, "HEX") for line in done.stdout.splitlines()]
+
+    def queue(self, script: str) -> None:
+        """What squeue does from now on."""
+        self.program("squeue", f"#!/bin/sh\n{script}\n")
+
+    def age(self, days: float) -> str:
+        """Let the image and the marks be so old; returns the day of their last use."""
+        then = time.time() - days * 86400
+        for path in (self.final, *(self.store / ".used").iterdir()):
+            os.utime(path, (then, then))
+        return time.strftime("%Y-%m-%d", time.localtime(then))
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
@@ -300,3 +326,108 @@ def test_no_apptainer(stage: Stage) -> None:
 def test_a_store_that_cannot_be_made(stage: Stage) -> None:
     stage.store.write_text("a file", encoding="utf-8")
     assert stage.run()[0] == 17
+
+
+# ------------------------------------------------------------------------- the store, cleaned
+
+
+def test_what_no_run_needs_is_removed(stage: Stage) -> None:
+    stage.queue("echo another-run")
+    assert stage.run()[0] == 0
+    day = stage.age(31)
+    assert stage.clean(30, "show") == [f"imagefactory unused HEX {len(CONTENT)} {day}"]
+    assert stage.final.exists()
+    assert stage.clean(30) == [f"imagefactory removed HEX {len(CONTENT)} {day}"]
+    assert not stage.final.exists()
+    assert not list((stage.store / ".used").iterdir())
+    assert stage.leftovers() == []
+
+
+@pytest.mark.parametrize("name", ["a-run", "a.run"])
+def test_what_a_job_in_the_queue_needs_is_kept(stage: Stage, name: str) -> None:
+    stage.queue(f"echo other; echo {name}; echo more")
+    assert stage.run()[0] == 0
+    day = stage.age(400)
+    assert stage.clean(0) == [f"imagefactory kept HEX {len(CONTENT)} {day} job a-run"]
+    assert stage.final.exists()
+
+
+def test_what_was_staged_lately_is_kept(stage: Stage) -> None:
+    stage.queue("true")
+    assert stage.run()[0] == 0
+    stage.age(31)
+    assert stage.run()[0] == 0  # found, not pulled: a use all the same
+    day = time.strftime("%Y-%m-%d")
+    assert stage.clean(30) == [f"imagefactory kept HEX {len(CONTENT)} {day} recent"]
+
+
+def test_nothing_is_removed_when_slurm_cannot_be_asked(stage: Stage) -> None:
+    stage.queue("exit 1")
+    assert stage.run()[0] == 0
+    stage.age(400)
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        stage.clean(0)
+    assert caught.value.returncode == 19
+    assert stage.final.exists()
+    stage.clean(0, scheduler="none")
+    assert not stage.final.exists()
+
+
+def test_a_run_that_is_staged_while_the_store_is_cleaned(stage: Stage) -> None:
+    """Its mark is older than its look at the image: the image is put back."""
+    assert stage.run()[0] == 0
+    day = stage.age(400)
+    # The second question comes when the image has been set aside.
+    mark, gone = stage.store / ".used" / f"{HEX}.late-run", stage.store / f".gone-{HEX}-*"
+    stage.queue(f"ls {str(gone).replace(' ', '?')} 2>/dev/null && touch '{mark}'; true")
+    said = stage.clean(30)
+    assert said == [f"imagefactory kept HEX {len(CONTENT)} {time.strftime('%Y-%m-%d')} recent"]
+    assert day != time.strftime("%Y-%m-%d")
+    assert stage.final.read_bytes() == CONTENT
+    assert stage.leftovers() == []
+
+
+def test_a_cleaner_that_was_killed_half_way(stage: Stage) -> None:
+    stage.queue("true")
+    assert stage.run()[0] == 0
+    stage.final.rename(stage.store / f".gone-{HEX}-999999999.1.{os.uname().nodename}")
+    assert stage.clean(30)[0].startswith(f"imagefactory kept HEX {len(CONTENT)}")
+    assert stage.final.read_bytes() == CONTENT
+    assert stage.leftovers() == []
+
+
+def test_a_store_of_somebody_else_is_used_as_it_is(stage: Stage) -> None:
+    """As a user who may read only; an altered image is refused, not replaced."""
+    assert stage.run()[0] == 0
+    reader = ["setpriv", "--reuid", "65534", "--clear-groups"] if os.geteuid() == 0 else []
+    for folder in (stage.folder, *stage.folder.parents):
+        if folder.stat().st_uid == os.geteuid() and folder != Path("/"):
+            folder.chmod(folder.stat().st_mode | 0o055)
+    stage.store.chmod(0o555)
+    words = [str(stage.store), "oras://r/a@sha256:0", HEX, str(len(CONTENT)), "apptainer", "theirs"]
+    found = []
+    for content in (CONTENT, b"other bytes"):
+        stage.final.chmod(0o644)
+        stage.final.write_bytes(content)
+        found.append(
+            subprocess.run(
+                [*reader, "sh", "-s", "--", *words], input=SCRIPT.read_text("utf-8"),
+                capture_output=True, text=True, env=stage.environment, check=False,
+            )
+        )  # fmt: skip
+    stage.store.chmod(0o755)
+    assert found[0].returncode == 0, found[0].stderr
+    assert found[0].stdout.endswith(f"imagefactory image {stage.final} sha256:{HEX}\n")
+    assert (stage.store / ".used" / f"{HEX}.theirs").exists()
+    assert found[1].returncode == 17
+    assert "was altered" in found[1].stderr
+
+
+def test_a_quota_is_seen_before_the_pull(stage: Stage) -> None:
+    """`fallocate` is asked for the blocks; here a stand-in answers as it does under a quota."""
+    said = "fallocate: fallocate failed: Disk quota exceeded"
+    stage.program("fallocate", f"#!/bin/sh\necho {said} >&2; exit 1\n")
+    status, _, errors = stage.run()
+    assert status == 12
+    assert "Disk quota exceeded" in errors
+    assert stage.pulls == []

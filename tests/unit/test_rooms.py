@@ -16,7 +16,13 @@ ORDER = [
 ]  # fmt: skip
 PACKAGE = Path(imagefactory.__file__).parent
 # Who alone may import a library that brings its own world along.
-OWNERS = {"hpccm": "recipe", "oras": "registry", "docker": "sandbox", "click": "cli"}
+OWNERS = {
+    "hpccm": "recipe",
+    "oras": "registry",
+    "docker": "sandbox",
+    "click": "cli",
+    "pyunicore": "run",
+}
 
 
 def modules() -> list[Path]:

@@ -25,7 +25,7 @@ def call(*arguments: str) -> int:
 def test_every_verb_has_help_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:
     lines: list[tuple[str, ...]] = [(verb,) for verb in VERBS]
     lines += [("image", name) for name in ("define", "build", "test", "inspect")]
-    lines += [("sandbox", name) for name in ("up", "status", "down")]
+    lines += [("sandbox", name) for name in ("up", "status", "token", "approve", "fault", "down")]
     for line in lines:
         assert call(*line, "--help") == 0
         text = capsys.readouterr().out

@@ -11,13 +11,16 @@ from imagefactory.run.staging import (
     stage_one_script,
     stored_image,
 )
-from tests.unit.run.fake_site import MANIFEST, SIF
+from tests.unit.run.fake_site import MANIFEST, SIF, slurm_site
 
 
 def test_arguments_are_pinned() -> None:
     ref = ImageRef.parse("oras://h:5000/a/b:1").at(MANIFEST)
-    words = stage_one_arguments("/store", ref, SIF, 7, "apptainer")
-    assert words == ["/store", f"oras://h:5000/a/b@{MANIFEST}", SIF.hex, "7", "apptainer"]
+    site = slurm_site()
+    words = stage_one_arguments(site, ref, SIF, 7, "a-run")
+    assert words == [
+        site.store, f"oras://h:5000/a/b@{MANIFEST}", SIF.hex, "7", site.apptainer, "a-run",
+    ]  # fmt: skip
     assert stored_image("/store", SIF) == f"/store/sha256-{SIF.hex}.sif"
 
 

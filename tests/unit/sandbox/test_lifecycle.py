@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from imagefactory.base.errors import ServiceAway, ToolFailed, UsageFault
+from imagefactory.base.files import write_text
 from imagefactory.base.report import Silent
+from imagefactory.base.values import Secret
 from imagefactory.sandbox import daemon, lifecycle, status
 from imagefactory.sandbox.engine import Container, Held, Network
 from imagefactory.sandbox.keys import known_hosts_line
@@ -19,6 +21,7 @@ from imagefactory.sandbox.settings import FOLDER_LABEL, LABEL, SandboxSettings, 
 from imagefactory.sandbox.sites import SITES, containers, login_access, networks, volumes
 from imagefactory.sandbox.state import Sandbox, SandboxSite, load_sandbox, write_state
 from imagefactory.sandbox.status import DOWN, HALF, UP, SiteStatus, judge
+from imagefactory.sandbox.unicore.background import UnicoreAddress
 
 if TYPE_CHECKING:
     from tests.conftest import Golden
@@ -31,6 +34,7 @@ class FakeEngine:
     tags: list[str] = field(default_factory=lambda: [site.tag for site in SITES])
     things: dict[tuple[str, str], tuple[Held, Mapping[str, str]]] = field(default_factory=dict)
     broken: str = ""
+    unicore: list[UnicoreAddress] = field(default_factory=list)
     address: str = "unix:///fake"
 
     def images(self) -> list[str]:
@@ -89,6 +93,8 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
             SandboxSite(site.name, "login", 1, settings.record(site.name), "s", "p", "a")
             for site in SITES
         )
+        for site in sites:
+            write_text(site.record, f"name: {site.name}\n")
         return Sandbox(settings.prefix, fake.address, settings.registry, settings.folder, sites)
 
     monkeypatch.setattr(lifecycle, "connect", connect)
@@ -99,7 +105,32 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     monkeypatch.setattr(lifecycle, "apptainer_paths", lambda _program, _report: (Path("/opt/a"),))
     monkeypatch.setattr(lifecycle, "require_free_port", lambda _port: None)
     monkeypatch.setattr(lifecycle, "registry_answers", lambda _settings: True)
+    fake_unicore(fake.unicore, monkeypatch)
     return fake
+
+
+def fake_unicore(running: list[UnicoreAddress], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A double that is there once it was started, until it is stopped."""
+    address = UnicoreAddress(
+        1, "https://127.0.0.1:1", "https://127.0.0.1:1/registry", {}, Path("/ca.pem"), "", "",
+        Secret("control"),
+    )  # fmt: skip
+
+    def start(
+        settings: SandboxSettings, ports: Mapping[str, int], _report: object
+    ) -> UnicoreAddress:
+        assert set(ports) == {site.name for site in SITES}
+        running[:] = [address]
+        return address
+
+    def stop(_settings: SandboxSettings, _report: object) -> None:
+        running.clear()
+
+    monkeypatch.setattr(lifecycle, "start_background", start)
+    monkeypatch.setattr(lifecycle, "stop_background", stop)
+    monkeypatch.setattr(lifecycle, "own_process", lambda _settings: 1 if running else None)
+    monkeypatch.setattr(lifecycle, "unicore_answers", lambda _address: True)
+    monkeypatch.setattr(lifecycle, "load_unicore", lambda: running[0] if running else None)
 
 
 def whole(settings: SandboxSettings) -> set[str]:
@@ -115,6 +146,28 @@ def test_up_makes_all_of_it_and_remembers_it(engine: FakeEngine) -> None:
     found = lifecycle.up(Silent())
     assert names(engine) == whole(sandbox_settings())
     assert load_sandbox() == found
+
+
+def test_a_double_that_died_is_started_alone(engine: FakeEngine) -> None:
+    lifecycle.up(Silent())
+    before = names(engine)
+    engine.unicore.clear()
+    record = sandbox_settings().record("trixie")
+    record.write_text("name: trixie\nunicore: {registry: an old one}\n")
+    assert lifecycle.plan_up(Silent()).lines() == [
+        "start the UNICORE double (no UNICORE/X) in front of both sites"
+    ]
+    lifecycle.up(Silent())
+    assert lifecycle.plan_up(Silent()).complete
+    assert names(engine) == before
+    assert "registry: https://127.0.0.1:1/registry\n" in record.read_text()
+
+
+def test_down_stops_the_double(engine: FakeEngine) -> None:
+    lifecycle.up(Silent())
+    assert "stop the UNICORE double" in lifecycle.plan_down(Silent()).lines()
+    lifecycle.down(Silent())
+    assert not engine.unicore
 
 
 def test_up_twice_does_nothing(engine: FakeEngine) -> None:

@@ -10,7 +10,9 @@ import pytest
 import yaml
 
 from imagefactory.base.errors import ConfigurationFault
+from imagefactory.base.values import Secret
 from imagefactory.sandbox.apptainer import needed_paths
+from imagefactory.sandbox.lifecycle import name_unicore
 from imagefactory.sandbox.roots import missing_roots, mmdebstrap_argv
 from imagefactory.sandbox.settings import SandboxSettings, sandbox_settings
 from imagefactory.sandbox.sites import (
@@ -23,6 +25,7 @@ from imagefactory.sandbox.sites import (
     sshd_config,
     volumes,
 )
+from imagefactory.sandbox.unicore.background import UnicoreAddress
 
 if TYPE_CHECKING:
     from tests.conftest import Golden
@@ -76,7 +79,16 @@ def test_record_fits_the_schema_of_sites() -> None:
     for name in ("id_ed25519", "bookworm/known_hosts"):
         write_text(settings.folder / name, "key")
     write_text(settings.record("bookworm"), yaml.safe_dump(document))
+    address = UnicoreAddress(
+        1, "https://127.0.0.1:1", "https://127.0.0.1:1/registry/rest", {},
+        settings.folder / "unicore" / "ca.pem", "https://127.0.0.1:1/issuer", "client", Secret("x"),
+    )  # fmt: skip
+    write_text(address.ca_file, "a certificate")
+    name_unicore(settings.record("bookworm"), "bookworm", address)
     site = load_site("bookworm")
+    assert site.unicore is not None
+    assert (site.unicore.site, site.unicore.registry) == ("bookworm", address.registry)
+    assert site.unicore.ca == address.ca_file
     assert site.access.port == 2201
     assert site.launcher.plugin == "pmix"
     assert site.launcher.sharens

@@ -68,11 +68,11 @@ def test_unknown_site_names_the_nearest() -> None:
 
 
 def test_all_faults_come_at_once() -> None:
-    text = GOOD.format(name="jusuf")
+    text = GOOD.format(name="mycluster")
     text = text.replace("nodes: 2", "nodes: two").replace("store: /shared/store", "stor: shared")
     text = text.replace("plugin: pmix, ", "").replace("kind: slurm", "kind: slrum")
-    write("jusuf", text)
-    found = "\n".join(faults_of("jusuf"))
+    write("mycluster", text)
+    found = "\n".join(faults_of("mycluster"))
     assert "unknown key 'stor'" in found
     assert "did you mean 'store'?" in found
     assert "the key 'plugin' is missing" in found
@@ -123,7 +123,16 @@ def test_list_tells_the_faults_of_all_records() -> None:
     assert len(caught.value.faults) == 2
 
 
-def test_the_example_is_valid() -> None:
+def test_the_example_of_the_docs_is_valid() -> None:
+    import re
+
     from imagefactory.site.load import read_site
 
-    assert read_site(Path(__file__).parents[3] / "sites" / "example.yaml").name == "example"
+    page = (Path(__file__).parents[3] / "docs" / "sites.md").read_text(encoding="utf-8")
+    for name, text in re.findall(
+        r"sites/(\w+)\.yaml`[^\n]*:\n\n```yaml\n(.*?)```", page, re.DOTALL
+    ):
+        site = read_site(write(name, text))
+        assert site.launcher.kind == "srun"
+        return
+    pytest.fail("docs/sites.md has no example")

@@ -1,0 +1,48 @@
+"""A job as files in a folder: what is posted, what is uploaded, and what one must know of both."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from imagefactory.base.files import digest_of, write_json, write_text
+from imagefactory.run.description import Job, check_words
+
+
+def write_job(job: Job, folder: Path) -> list[Path]:
+    """Write description.json, files/ and about.json; returns all of them.
+
+    The same run gives the same bytes every time. about.json has the schema's version, the image
+    pinned by digest, and each file's sha256.
+    """
+    written = [folder / "description.json", *write_files(job, folder / "files")]
+    write_text(written[0], job.text)
+    digests = {name: str(digest_of(folder / "files" / name)) for name in sorted(job.files)}
+    write_json(folder / "about.json", job.about | {"files": digests})
+    return [*written, folder / "about.json"]
+
+
+def read_job(folder: Path) -> dict[str, Any]:
+    """The description that `write_job` wrote into a folder, to be posted as it stands."""
+    document = json.loads((folder / "description.json").read_text(encoding="utf-8"))
+    check_words(document)
+    return dict(document)
+
+
+def read_files(folder: Path) -> dict[str, bytes]:
+    """The files to upload that `write_job` wrote into a folder, by relative name."""
+    files = folder / "files"
+    return {
+        str(path.relative_to(files)): path.read_bytes()
+        for path in files.rglob("*")
+        if path.is_file()
+    }
+
+
+def write_files(job: Job, folder: Path) -> list[Path]:
+    """Write the files to upload, under their relative names; returns them in order of the names."""
+    for name, content in job.files.items():
+        text = content.read_text(encoding="utf-8") if isinstance(content, Path) else content
+        write_text(folder / name, text)
+    return [folder / name for name in sorted(job.files)]
