@@ -65,6 +65,7 @@ def overrides_of(seed: int | None, pairs: tuple[str, ...]) -> dict[str, str]:
     help="With unicore: how it tracks the job, see `job show`.",
 )
 @click.option("--detach", is_flag=True, help="End when the job is started; later: runs watch.")
+@click.option("--force", is_flag=True, help="Run although the pre-flight fails; it is recorded.")
 @verb(dry_run=True)
 def run(
     session: Session,
@@ -79,6 +80,7 @@ def run(
     via: str | None,
     mode: str,
     detach: bool,
+    force: bool,
 ) -> None:
     """Run a model from IMAGE (oras://...; on the site `here` also a SIF file) at a site.
 
@@ -91,7 +93,7 @@ def run(
 
     plan = room.plan_run(
         image, site, model, report=session.report, via=room.Via(via) if via else None,
-        ranks=ranks, threads=threads, nodes=nodes, overrides=overrides_of(seed, pairs),
+        ranks=ranks, threads=threads, nodes=nodes, overrides=overrides_of(seed, pairs), force=force,
     )  # fmt: skip
     if session.dry_run:
         session.show_plan(plan)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
-from imagefactory.launch.conditions import Facts, Value
+from imagefactory.launch.conditions import Value
 
 SUITE = ("image", "site", "launch")
 
@@ -104,6 +104,3 @@ def flatten(image: ImageSide, site: SiteSide) -> dict[str, Value]:
         for one in fields(side):
             found[f"{room}.{one.name}"] = getattr(side, one.name)
     return found
-
-
-__all__ = ["Facts", "ImageSide", "Launch", "SiteSide", "flatten"]

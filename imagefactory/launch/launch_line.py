@@ -38,6 +38,12 @@ class LaunchLine:
     after: tuple[str, ...] = ()
     reason: str = ""  # of the sharing that was chosen
 
+    @property
+    def text(self) -> str:
+        """The line for people, with the variables that are set before it."""
+        names = [f"{one.name}={shlex.quote(one.value)}" for one in self.settings if one.value]
+        return " ".join([*names, shlex.join(self.argv)])
+
 
 def make_launch_line(
     image: ImageSide,

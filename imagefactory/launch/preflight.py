@@ -31,6 +31,12 @@ class Preflight:
         """The findings of one verdict."""
         return tuple(finding for finding in self.findings if finding.verdict is verdict)
 
+    @property
+    def brief(self) -> list[str]:
+        """The verdict, and what fails or warns, one line each."""
+        told = [*self.of(Verdict.FAIL), *self.of(Verdict.WARN)]
+        return [str(self.verdict), *(f"{one.verdict} {one.rule}: {one.says}" for one in told)]
+
     def lines(self, every: bool = False) -> Iterator[str]:
         """For people: what is wrong or unknown, and with `every` what is right too."""
         counts = ", ".join(f"{count} {word}" for word, count in self.counts.items() if count)

@@ -11,6 +11,7 @@ from pathlib import Path
 from imagefactory.base.errors import ServiceAway, ToolFailed, TrustRefused, UsageFault
 from imagefactory.base.files import write_text
 from imagefactory.base.report import Report
+from imagefactory.launch import require
 from imagefactory.run import slurm
 from imagefactory.run.collecting import collect
 from imagefactory.run.description import Mode
@@ -58,7 +59,10 @@ def execute(
 
     Any other end raises a FactoryError, after the record of the failed run was written. `mode` is
     for runs through UNICORE. With `detach` the record is that of a run whose job is started.
+    Raises VerdictAgainst, and leaves no record, where the pre-flight failed and no force was used.
     """
+    if plan.preflight is not None and not plan.force:
+        require(plan.preflight)
     if plan.via is Via.UNICORE:
         link = open_link(plan.site, report)
         record = submit_run(plan, mode, link, report)

@@ -43,6 +43,7 @@ def line(image: ImageSide, place: SiteSide, kind: str, clean: bool = False) -> L
     )  # fmt: skip
 
 
+FABRIC = replace(PSSLURM, fabric=("mlx5_0",))
 NOTHING = SiteSide(launcher="slurm")
 CASES = {
     "here": (NEST, SiteSide(launcher="own"), "here"),
@@ -54,7 +55,8 @@ CASES = {
     "pspmix-nest": (NEST, PSSLURM, "pspmix"),
     "pspmix-debian": (DEBIAN, PSSLURM, "pspmix"),
     "pspmix-open-mpi-5": (OPEN_MPI_5, PSSLURM, "pspmix"),
-    "pspmix-ucx": (UCX, PSSLURM, "pspmix"),
+    "pspmix-ucx": (UCX, FABRIC, "pspmix"),
+    "pspmix-ucx-no-fabric": (UCX, PSSLURM, "pspmix"),
     "pspmix-psmpi": (PARASTATION, PSSLURM, "pspmix"),
     "pspmix-not-probed": (OPEN_MPI_5, SiteSide(launcher="psslurm"), "pspmix"),
     "gpu": (replace(NEST, cuda="12.4"), replace(SLURM, gpus=("nvidia0",)), "slurm"),

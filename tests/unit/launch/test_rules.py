@@ -23,6 +23,7 @@ from tests.conftest import Golden
 from tests.unit.launch.samples import DEBIAN, MPICH, NEST, OPEN_MPI_5, PARASTATION, SLURM
 
 GOOD = Launch("pmix", "sharens")
+MLX = {"fabric": ("mlx5_0",)}
 OLD_PMIX = {"mpi": "ParaStationMPI", "mpi_version": "5.12", "pmix": "4.1.2"}
 
 
@@ -96,8 +97,8 @@ def test_nothing_wrong(image: ImageSide) -> None:
         ("parastation-mpi", "FAIL", OLD_PMIX, {}, {}),
         ("shared-nothing", "WARN", {}, {"one_parent": False}, {}),
         ("open-mpi-4-cma", "WARN", {"cma_default": ""}, {}, {"sharing": "none"}),
-        ("ucx-namespaces", "WARN", {"ucx": "1.13.1"}, {}, {"sharing": "none"}),
-        ("ucx-namespaces", "WARN", {"ucx": "1.20.1"}, {}, {"sharing": "none"}),
+        ("ucx-namespaces", "WARN", {"ucx": "1.13.1"}, MLX, {"sharing": "none"}),
+        ("ucx-namespaces", "WARN", {"ucx": "1.20.1"}, MLX, {"sharing": "none"}),
         ("locked-memory", "WARN", {}, {"fabric": ("mlx5_0",), "memlock": "64"}, {}),
         ("fabric", "WARN", {"verbs": ()}, {"fabric": ("mlx5_0",)}, {}),
         ("gpu", "WARN", {"cuda": "12.4"}, {"gpus": ("nvidia0",)}, {}),
