@@ -50,3 +50,24 @@ def check(
     result = check_launch(image, name, session.report, launcher=launcher, ranks=ranks, nodes=nodes)
     session.show(result, "\n".join(result.lines(every)))
     sys.exit(_EXIT.get(str(result.verdict), 0))
+
+
+@site.command()
+@click.argument("name")
+@verb()
+def probe(session: Session, name: str) -> None:
+    """Ask a site, by one small job of two ranks, what decides whether MPI starts in a container.
+
+    The answers are kept, and used by `site check` and `run`. Nothing is installed at the site.
+
+    \b
+    Example: imagefactory site probe bookworm
+    """
+    from imagefactory.launch import probe_site
+    from imagefactory.run import open_shell
+    from imagefactory.site import load_site
+
+    chosen = load_site(name)
+    with open_shell(chosen.access, session.report) as shell:
+        probed = probe_site(chosen, shell)
+    session.show(probed, "\n".join(probed.lines()))

@@ -11,7 +11,7 @@ from pathlib import Path
 from imagefactory.base.errors import ServiceAway, ToolFailed, TrustRefused, UsageFault
 from imagefactory.base.files import write_text
 from imagefactory.base.report import Report
-from imagefactory.launch import require
+from imagefactory.launch import Verdict, require
 from imagefactory.run import slurm
 from imagefactory.run.collecting import collect
 from imagefactory.run.description import Mode
@@ -61,8 +61,11 @@ def execute(
     for runs through UNICORE. With `detach` the record is that of a run whose job is started.
     Raises VerdictAgainst, and leaves no record, where the pre-flight failed and no force was used.
     """
-    if plan.preflight is not None and not plan.force:
-        require(plan.preflight)
+    if plan.preflight is not None:
+        if not plan.force:
+            require(plan.preflight)
+        if plan.preflight.verdict is not Verdict.PASS:
+            report.note(f"pre-flight: {plan.preflight.verdict}; why: imagefactory site check")
     if plan.via is Via.UNICORE:
         link = open_link(plan.site, report)
         record = submit_run(plan, mode, link, report)
