@@ -99,11 +99,8 @@ class RunPlan:
         ]
 
     def _preflight_lines(self) -> list[str]:
-        return (
-            []
-            if self.preflight is None
-            else [f"pre-flight {line}" for line in self.preflight.brief]
-        )
+        told = self.preflight.brief if self.preflight else []
+        return [f"pre-flight: {line}" for line in told]
 
     def _unicore_lines(self) -> list[str]:
         size_ = f"{self.geometry.ranks} ranks x {self.geometry.threads} threads"
