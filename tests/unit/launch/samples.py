@@ -11,7 +11,7 @@ NEST = ImageSide(
     architecture="amd64", size=190_640_128, mpi="Open MPI", mpi_version="4.1.4",
     protocols=("pmix",), pmix="4.2.2", bfrops=("v20", "v21", "v3", "v4", "v41"),
     gds=("ds12", "ds21", "hash"), psec=("munge", "native"), gds_default="hash",
-    psec_default="native", cma_default="none", ucx="", ofi="1.17.0", ofi_providers=("tcp",),
+    psec_default="native", cma_default="none", ucx="1.13.1", ofi="1.17.0", ofi_providers=(),
     verbs=("mlx5",), hwloc="2.9.0", glibc="2.36", libstdcxx="3.4.30", python="3.11.2",
     cpu_target="x86-64", cpu_source="label", cuda="",
 )  # fmt: skip
