@@ -102,13 +102,12 @@ def _hidden(launch: Launch) -> dict[str, Value]:
     contained = bool(options & _CONTAIN)
     every = bool(options & {"--containall", "-C"})
     leaks = [name for name in launch.settings if name.endswith("LD_LIBRARY_PATH")]
-    own_tmp = any(bind.split(":")[-1].rstrip("/") == "/tmp" for bind in launch.binds)  # noqa: S108
-    own_shm = any(bind.split(":")[-1].rstrip("/") == "/dev/shm" for bind in launch.binds)  # noqa: S108
+    tmp, shm = _bound(launch, "/tmp"), _bound(launch, "/dev/shm")  # noqa: S108
     return {
         "cleans": bool(options & _CLEAN) and not launch.passes,
         "contained": contained,
-        "hides_tmp": (contained and not own_tmp) or "--no-mount tmp" in joined,
-        "private_shm": contained and not own_shm,
+        "hides_tmp": (contained and not tmp) or tmp is False or "--no-mount tmp" in joined,
+        "private_shm": (contained and not shm) or shm is False,
         "private_pid": every or bool(options & {"--pid", "-p"}),
         "private_ipc": every or bool(options & {"--ipc", "-i"}),
         "private_net": bool(options & {"--net", "-n"}) or "--network none" in joined,
@@ -125,6 +124,13 @@ def _ucx_is_used(image: ImageSide, site: SiteSide) -> bool | None:
     if image.mpi != "Open MPI":
         return None if image.mpi is None else True
     return None if site.fabric is None else bool(site.fabric)
+
+
+def _bound(launch: Launch, folder: str) -> bool | None:
+    """Whether a bind puts the host's own `folder` there; None where no bind does anything."""
+    pairs = [bind.split(":")[:2] for bind in launch.binds]
+    sources = [pair[0] for pair in pairs if pair[-1].rstrip("/") == folder]
+    return sources[-1].rstrip("/") == folder if sources else None
 
 
 def _slurm_marks(site: SiteSide, launch: Launch) -> bool | None:

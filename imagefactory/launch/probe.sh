@@ -78,8 +78,10 @@ fi
 if test -n "$program" && test -n "$image"; then
     say container "$("$program" exec "$image" sh -c '
 printf "ran"
-if test -n "${PMIX_SERVER_TMPDIR-}"; then
-    if test -d "$PMIX_SERVER_TMPDIR"; then printf " tmpdir-seen"; else printf " tmpdir-hidden"; fi
+# Where the segments of shared memory are (pmix-containers.md 1.5 and 3.4).
+folder=${PMIX_NSDIR:-${PMIX_SERVER_TMPDIR-}}
+if test -n "$folder"; then
+    if test -d "$folder"; then printf " tmpdir-seen"; else printf " tmpdir-hidden"; fi
 fi
 test -n "${PMIX_NAMESPACE-}" && printf " pmix-announced"
 printf " user-%s" "$(readlink /proc/self/ns/user)"' 2>&1 | tail -n 1)"

@@ -87,6 +87,7 @@ def test_nothing_wrong(image: ImageSide) -> None:
         ("hidden-processes", "FAIL", {}, {}, {"options": ("--pid",)}),
         ("hidden-tmp", "FAIL", {}, {}, {"options": ("--no-mount", "tmp")}),
         ("private-memory", "WARN", {}, {}, {"options": ("--contain",)}),
+        ("private-memory", "WARN", {}, {}, {"binds": ("/scratch/one:/dev/shm",)}),
         ("private-memory", "FAIL", {"mpi": "ParaStationMPI"}, {}, {"options": ("--ipc",)}),
         ("host-libraries", "FAIL", {}, {}, {"settings": {"LD_LIBRARY_PATH": "/opt/mpi/lib"}}),
         ("pmix-security", "FAIL", {"psec": ("native",)}, {"security": ("munge",)}, {}),
