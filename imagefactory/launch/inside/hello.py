@@ -7,8 +7,9 @@ import ctypes
 import sys
 
 
-def main(path):
+def main(path: str) -> None:
     library = ctypes.CDLL(path, mode=ctypes.RTLD_GLOBAL)
+    world: object
     if hasattr(library, "ompi_mpi_comm_world"):
         symbol = ctypes.c_char.in_dll(library, "ompi_mpi_comm_world")
         world = ctypes.c_void_p(ctypes.addressof(symbol))
