@@ -17,7 +17,7 @@ LABEL = "org.ebrains.imagefactory"
 _LABELS = "/.singularity.d/labels.json"
 # By the last part of a path: what is read. Names only; links are followed by their targets' names.
 _READ = re.compile(
-    r"lib(?:mpi|mpich|pmix|stdc\+\+|hwloc|fabric)\.so(?:\.[\d.]+)?|libc\.so\.6|libc-2\.\d+\.so"
+    r"lib(?:mpi|mpich|pmix|open-pal|stdc\+\+|hwloc|fabric)\.so(?:\.[\d.]+)?|libc\.so\.6|libc-2\.\d+\.so"
     r"|python3\.\d+|labels\.json|status|(?:pmix|openmpi)-mca-params\.conf|ucx\.pc|libfabric\.pc"
     r"|9\d-environment\.sh"
 )
@@ -50,12 +50,12 @@ def read_image(
     names = [entry.path for entry in entries]
     packages = _packages(contents, names)
     mpi, version, protocols = _mpi(contents, names, packages)
-    pmix = _libraries(contents, "libpmix.so")
+    pmix = _libraries(contents, "libpmix.so") or _embedded(contents)
     cpu, source = _cpu(contents, names)
     settings = _parameters(contents)
     return ImageSide(
         architecture=architecture, size=size, mpi=mpi, mpi_version=version, protocols=protocols,
-        pmix=_one(_search(text, rb"OpenPMIx (\d+\.\d+\.\d+\w*)") for text in pmix),
+        pmix=_one(_pmix_version(text) for text in pmix),
         bfrops=_components(pmix, names, "bfrops"), gds=_components(pmix, names, "gds"),
         psec=_components(pmix, names, "psec"),
         gds_default=settings.get("gds", ""), psec_default=settings.get("psec", ""),
@@ -104,7 +104,8 @@ def _mpi_version(text: bytes, family: str | None, packages: Mapping[str, str]) -
     if family == "Intel MPI":
         return _search(text, rb"MPI Library (\d{4}[\d.]*)")
     known = packages.get("mpich") or packages.get("libmpich12")
-    return known or _search(text, rb"MPICH Version:\s*(\d+\.\d+[\w.]*)")
+    told = known or _search(text, rb"MPICH Version:\s*(\d+\.\d+[\w.]*)")
+    return told or _only(text, rb"\0([345]\.\d+\.\d+)(?=\0)")
 
 
 def _protocols(
@@ -128,6 +129,22 @@ def _protocols(
 
 def _libraries(contents: Mapping[str, bytes], name: str) -> list[bytes]:
     return [text for path, text in contents.items() if PurePosixPath(path).name.startswith(name)]
+
+
+def _embedded(contents: Mapping[str, bytes]) -> list[bytes]:
+    """Open MPI 4's own PMIx 3 is inside libopen-pal (3.5)."""
+    return [text for text in _libraries(contents, "libopen-pal.so") if b"mca_gds_hash" in text]
+
+
+def _pmix_version(text: bytes) -> str | None:
+    told = _search(text, rb"OpenPMIx (\d+\.\d+\.\d+\w*)")
+    return told or _only(text, rb"\0(3\.\d+\.\d+\w*)(?=\0)")
+
+
+def _only(text: bytes, pattern: bytes) -> str | None:
+    """What a pattern finds, where it finds one thing only."""
+    found = set(re.findall(pattern, text))
+    return found.pop().decode("ascii", "replace") if len(found) == 1 else None
 
 
 def _components(

@@ -119,6 +119,14 @@ def test_two_versions_of_pmix_are_no_answer() -> None:
     assert found["pmix"] is None
 
 
+def test_open_mpi_4_with_its_own_pmix() -> None:
+    inner = b"\x003.2.5a1\x00mca_gds_hash_component\0mca_psec_native_component\0"
+    found = read({"/l/libmpi.so.40": OPEN_MPI[:-13], "/l/libopen-pal.so.40": inner})
+    assert (found["pmix"], found["gds"], found["psec"]) == ("3.2.5a1", ("hash",), ("native",))
+    other = read({"/l/libpmix.so.2": PMIX, "/l/libopen-pal.so.40": inner})
+    assert other["pmix"] == "4.2.2rc2", "its own is not used where there is another"
+
+
 def test_components_that_are_files_of_their_own() -> None:
     files = {"/l/libpmix.so.2": b"OpenPMIx 3.2.5 \0", "/l/pmix/mca_psec_munge.so": b""}
     assert read(files)["psec"] == ("munge",)
