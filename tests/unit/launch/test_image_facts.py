@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import struct
 from pathlib import Path
 
@@ -232,3 +233,14 @@ def test_facts_as_text_and_back() -> None:
 def test_facts_that_are_damaged(text: str) -> None:
     with pytest.raises(ConfigurationFault):
         side_from(text, "here")
+
+
+def test_bytes_without_sense_never_end_the_reader() -> None:
+    dice = random.Random(6)  # noqa: S311 - no secret is made of it
+    for _ in range(60):
+        files = {path: text + dice.randbytes(dice.randrange(400)) for path, text in DEBIAN.items()}
+        victim = dice.choice(sorted(files))
+        files[victim] = dice.randbytes(dice.randrange(3000))
+        found = read(files)
+        assert found["mpi"] in {"Open MPI", "", None}
+        assert found["architecture"] == "amd64"
