@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from imagefactory.base.errors import ConfigurationFault, ToolFailed
 from imagefactory.launch.image_facts import needed_isa, read_image, wanted
 from imagefactory.launch.lookup import side_from, text_of_side
 from imagefactory.launch.sif import Entry, parse_listing, partition_of
+from tests.conftest import Golden
 from tests.unit.launch.samples import NEST
 
 LIB = "/usr/lib/x86_64-linux-gnu"
@@ -244,3 +246,8 @@ def test_bytes_without_sense_never_end_the_reader() -> None:
         found = read(files)
         assert found["mpi"] in {"Open MPI", "", None}
         assert found["architecture"] == "amd64"
+
+
+def test_facts_for_people(golden: Golden) -> None:
+    lines = replace(NEST, hwloc=None, verbs=()).lines()
+    golden.check("launch/image-facts.txt", "\n".join(lines) + "\n")
