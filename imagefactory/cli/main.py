@@ -26,6 +26,7 @@ VERBS = {
     "store": ("store", "The images in a site's store; remove what no run needs."),
     "job": ("job", "A run as a UNICORE job description."),
     "compare": ("compare", "Say whether two runs computed the same."),
+    "controls": ("controls", "How often compare errs, on real runs of which the truth is known."),
     "demo": ("demo", "One image from recipe to cross-site verdict."),
 }
 
