@@ -9,7 +9,9 @@ if command -v srun >/dev/null 2>&1; then
     say slurm "$(srun --version 2>&1 | head -n 1)"
     say plugins "$(srun --mpi=list 2>&1)"
 fi
-say free "$(df -P -B1 "$store" 2>/dev/null | awk 'NR == 2 { print $4 }')"
+place=$store # the first image makes it
+until test -d "$place"; do place=$(dirname "$place"); done
+say free "$(df -P -B1 "$place" 2>/dev/null | awk 'NR == 2 { print $4 }')"
 folder=$work/probe-$stamp
 mkdir -p "$folder" || { say error "cannot make $folder"; exit 0; }
 # Any image of the store will do, if it has a shell.
