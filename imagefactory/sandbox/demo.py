@@ -23,7 +23,7 @@ from imagefactory.sandbox.state import Sandbox, load_sandbox
 
 RECIPE = Path("recipes/nest")
 SEED = 20260607  # any; the same on both sites
-SHORT = {"seed": SEED, "duration_ms": 1000.0, "warmup_ms": 200.0}
+SHORT = {"seed": SEED, "n_exc": 400, "n_inh": 100, "duration_ms": 600.0, "warmup_ms": 200.0}
 STEPS = 8
 
 
