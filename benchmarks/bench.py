@@ -196,6 +196,14 @@ def measure_rebuild(report: Console) -> Row:
     return Row("build, nothing changed", ours, "the build itself", record.seconds, "<= 2 s")
 
 
+def measure_check(sif: Path) -> Row:
+    """The verdict on an image that was read before, start of the program included."""
+    check = command(BIN / "imagefactory", "site", "check", sif, "--site", "here")
+    check()
+    ours, other = paired(check, command(BIN / "imagefactory", "image", "inspect", sif), 7)
+    return Row("`imagefactory site check`, image known", ours, "`image inspect`", other, "< 2 s")
+
+
 def measure_leaf(folder: Path, report: Console) -> list[Row]:
     """An image from a lock when one leaf is to be built, against all packages from source."""
     if not any(os.environ.get(name) for name in ("SPACK_ROOT", "IMAGEFACTORY_SPACK")):
@@ -397,6 +405,7 @@ def main() -> None:
         rows.append(measure_rebuild(report))
         rows += measure_leaf(Path(folder), report)
     sif = build(plan_build(load_recipe(TOP / "recipes" / "nest"), report), report).sif
+    rows.append(measure_check(sif))
     was_up = load_sandbox() is not None
     try:
         registry = up(report).registry

@@ -19,6 +19,7 @@ VERBS = {
     "pull": ("registry", "Pull a SIF from an OCI registry, checked by digest."),
     "sandbox": ("sandbox", "Two Slurm sites, a registry and a UNICORE double on this machine."),
     "sites": ("sites", "The sites that a tag can be run at."),
+    "site": ("site", "What a site is like, and whether an image starts there."),
     "models": ("models", "The networks that can be run, with their parameters."),
     "run": ("run", "Run a model from an image at a site."),
     "runs": ("run", "The runs so far."),

@@ -21,13 +21,13 @@ def push(session: Session, sif: Path, reference: str) -> None:
     \b
     Example: imagefactory push nest.sif oras://127.0.0.1:5000/demo/nest:3.10
     """
-    from imagefactory import registry
+    from imagefactory import launch, registry
 
     ref = ImageRef.parse(reference)
     if session.dry_run:
         session.show_plan(registry.plan_push(sif, ref, session.report))
         return
-    artifact = registry.push(sif, ref, session.report)
+    artifact = launch.push_with_facts(sif, ref, session.report)
     session.show(artifact, f"{artifact.reference}\n{size(artifact.size)}, SIF {artifact.layer}")
 
 

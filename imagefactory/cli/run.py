@@ -92,6 +92,7 @@ def overrides_of(
 )
 @frozen_option
 @click.option("--detach", is_flag=True, help="End when the job is started; later: runs watch.")
+@click.option("--force", is_flag=True, help="Run although the pre-flight fails; it is recorded.")
 @verb(dry_run=True)
 def run(
     session: Session,
@@ -108,6 +109,7 @@ def run(
     seeds: int | None,
     frozen: bool,
     detach: bool,
+    force: bool,
 ) -> None:
     """Run a model from IMAGE (oras://...; on the site `here` also a SIF file) at a site.
 
@@ -122,7 +124,7 @@ def run(
     plan = room.plan_run(
         image, site, model, report=session.report, via=room.Via(via) if via else None,
         ranks=ranks, threads=threads, nodes=nodes,
-        overrides=overrides_of(seed, pairs, frozen=frozen),
+        overrides=overrides_of(seed, pairs, frozen=frozen), force=force,
     )  # fmt: skip
     if seeds is not None:
         first = int(plan.parameters["seed"])

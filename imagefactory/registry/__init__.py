@@ -1,5 +1,6 @@
 """A SIF is in an OCI registry under a digest, and every byte that comes back was checked."""
 
+from imagefactory.registry.image_facts import RegistryFacts
 from imagefactory.registry.locks import RegistryLocks
 from imagefactory.registry.manifest import Artifact
 from imagefactory.registry.transfer import (
@@ -16,6 +17,7 @@ __all__ = [
     "Artifact",
     "PullPlan",
     "PushPlan",
+    "RegistryFacts",
     "RegistryLocks",
     "plan_pull",
     "plan_push",

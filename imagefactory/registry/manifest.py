@@ -44,6 +44,12 @@ SPACK_LOCK = Kind(
     ("application/vnd.imagefactory.spack.lock.v1+json",),
     ".lock",
 )
+IMAGE_FACTS = Kind(
+    "image's facts",
+    "application/vnd.imagefactory.image.facts.config.v1+json",
+    ("application/vnd.imagefactory.image.facts.v1+json",),
+    ".json",
+)
 
 
 @dataclass(frozen=True)

@@ -177,7 +177,7 @@ def script_text(plan: RunPlan, mode: Mode) -> str:
         "folder=$(pwd)",
         'case $folder in *[:,]*) echo "no bind path: $folder" >&2; exit 1 ;; esac',
         "mkdir -p output && exec >output/job.log 2>&1 || exit 1",
-        *launching_lines(plan.site, plan.settings, join_words(plan.launch)),
+        *launching_lines(plan.site, plan.settings, join_words(plan.launch), plan.after),
         "tar -cf .output.tar output && mv .output.tar output.tar",
         *ENDING_LINES,
     ]

@@ -16,7 +16,7 @@ from imagefactory.base.report import Report
 from imagefactory.model import resolve_parameters
 from imagefactory.run import slurm
 from imagefactory.run.description import Mode
-from imagefactory.run.execute import Tools, execute_with, follow, run_files, stage_image
+from imagefactory.run.execute import Tools, admit, execute_with, follow, run_files, stage_image
 from imagefactory.run.job import FOLDER, Via, batch_options
 from imagefactory.run.keeping import keep_failure, new_record, timed, with_staged
 from imagefactory.run.parcel import pack
@@ -107,7 +107,9 @@ def _with_seed(plan: RunPlan, seed: int) -> RunPlan:
         id=run_id,
         folder=folder,
         parameters=resolve_parameters(plan.model, {**plan.parameters, "seed": seed}),
-        launch=tuple(word.replace(plan.folder, folder) for word in plan.launch),
+        # The folder is named by the id, and so is an instance that ranks may share.
+        launch=tuple(word.replace(plan.id, run_id) for word in plan.launch),
+        after=tuple(line.replace(plan.id, run_id) for line in plan.after),
     )
 
 
@@ -117,9 +119,11 @@ def execute_ensemble(
     """Do all runs; returns their records in the order of the seeds.
 
     All are waited for. Then an error is raised if one did not end FINISHED; each run's record says
-    what became of it. With `detach` the jobs are started, no more.
+    what became of it. With `detach` the jobs are started, no more. Raises as `execute` does where
+    the pre-flight failed.
     """
     site = plan.base.site
+    admit(plan.base, report)
     if plan.base.via is Via.UNICORE:
         link = open_link(site, report)
         records = [submit_run(one, mode, link, report) for one in plan.runs]

@@ -11,6 +11,7 @@ from pathlib import Path
 from imagefactory.base.errors import ServiceAway, ToolFailed, TrustRefused, UsageFault
 from imagefactory.base.files import write_text
 from imagefactory.base.report import Report
+from imagefactory.launch import Verdict, require
 from imagefactory.run import slurm
 from imagefactory.run.collecting import collect
 from imagefactory.run.description import Mode
@@ -59,7 +60,9 @@ def execute(
 
     Any other end raises a FactoryError, after the record of the failed run was written. `mode` is
     for runs through UNICORE. With `detach` the record is that of a run whose job is started.
+    Raises VerdictAgainst, and leaves no record, where the pre-flight failed and no force was used.
     """
+    admit(plan, report)
     if plan.via is Via.UNICORE:
         link = open_link(plan.site, report)
         record = submit_run(plan, mode, link, report)
@@ -71,6 +74,16 @@ def execute(
         )
     with open_shell(plan.site.access, report) as shell:
         return execute_with(plan, Tools(shell), report, detach=detach)
+
+
+def admit(plan: RunPlan, report: Report) -> None:
+    """Raise VerdictAgainst where the pre-flight failed, unless the user uses force."""
+    if plan.preflight is None:
+        return
+    if not plan.force:
+        require(plan.preflight)
+    if plan.preflight.verdict is not Verdict.PASS:
+        report.note(f"pre-flight: {plan.preflight.verdict}; why: imagefactory site check")
 
 
 def execute_with(plan: RunPlan, tools: Tools, report: Report, *, detach: bool = False) -> RunRecord:

@@ -71,6 +71,7 @@ def job_text(
     geometry: Geometry,
     settings: Sequence[Setting],
     launch: Sequence[str],
+    after: Sequence[str] = (),
 ) -> str:
     """job.sh: for sbatch where the site has Slurm, else for sh."""
     lines = ["#!/bin/sh"]
@@ -79,13 +80,15 @@ def job_text(
     lines += [
         f"# Run {run_id}, written by imagefactory.",
         f"cd {shlex.quote(folder)} || exit 1",
-        *launching_lines(site, settings, shlex.join(launch)),
+        *launching_lines(site, settings, shlex.join(launch), after),
         *ENDING_LINES,
     ]
     return "\n".join(lines) + "\n"
 
 
-def launching_lines(site: Site, settings: Sequence[Setting], launch: str) -> list[str]:
+def launching_lines(
+    site: Site, settings: Sequence[Setting], launch: str, after: Sequence[str] = ()
+) -> list[str]:
     """The lines of a job's script from its environment to `status`, in the run's folder."""
     versions = [f"{shlex.quote(site.apptainer)} --version"]
     if site.launcher.kind == "srun":
@@ -96,6 +99,7 @@ def launching_lines(site: Site, settings: Sequence[Setting], launch: str) -> lis
         f"{{ {'; '.join(versions)}; }} >output/site.txt 2>&1",
         launch,
         "status=$?",
+        *after,
     ]
 
 

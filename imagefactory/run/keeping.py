@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from imagefactory.base.errors import FactoryError, ServiceAway, ToolFailed
+from imagefactory.launch import Verdict
 from imagefactory.run.job import BACKEND
 from imagefactory.run.plan import RunPlan
 from imagefactory.run.record import RunRecord, read_record, runs_folder, write_record
@@ -49,11 +50,24 @@ def new_record(plan: RunPlan) -> RunRecord:
             "plugin": plan.site.launcher.plugin or None,
             "argv": list(plan.launch),
             "environment": {setting.name: setting.value for setting in plan.settings},
+            "preflight": _preflight(plan),
         },
         created=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
         job={"folder": plan.folder},
         folder=runs_folder() / plan.id,
     )
+
+
+def _preflight(plan: RunPlan) -> dict[str, Any] | None:
+    """The verdict before the run: what failed or warned, and whether the user went on by force."""
+    if plan.preflight is None:
+        return None
+    failed = plan.preflight.verdict is Verdict.FAIL
+    return {
+        "verdict": str(plan.preflight.verdict),
+        "told": plan.preflight.brief[1:],
+        "forced": plan.force and failed,
+    }
 
 
 def with_staged(record: RunRecord, plan: RunPlan, staged: Staged) -> RunRecord:

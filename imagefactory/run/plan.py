@@ -15,10 +15,11 @@ from imagefactory.base.errors import Fault, UsageFault
 from imagefactory.base.files import digest_of
 from imagefactory.base.report import Report, size
 from imagefactory.base.values import Digest, ImageRef
+from imagefactory.launch import Preflight, known_image, make_launch_line, preflight, side_of
 from imagefactory.model import Model, find_model, resolve_parameters
 from imagefactory.run.job import FOLDER, Geometry, Via, job_text, parameters_text, program_of
 from imagefactory.run.staging import stage_one_arguments, stored_image
-from imagefactory.site import Setting, Site, decide_environment, launch_argv, load_site
+from imagefactory.site import Setting, Site, load_site
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,17 @@ class RunPlan:
     settings: tuple[Setting, ...]
     launch: tuple[str, ...]
     via: Via = Via.SHELL
+    # Lines of sh after the launch line; the verdict before it, and whether it is to be ignored.
+    after: tuple[str, ...] = ()
+    preflight: Preflight | None = None
+    force: bool = False
 
     @property
     def job(self) -> str:
         """The text of job.sh."""
-        return job_text(self.site, self.id, self.folder, self.geometry, self.settings, self.launch)
+        return job_text(
+            self.site, self.id, self.folder, self.geometry, self.settings, self.launch, self.after
+        )
 
     @property
     def parameters_text(self) -> str:
@@ -80,6 +87,7 @@ class RunPlan:
         return [
             f"run {self.id}",
             f"image {self.image.reference}, SIF {self.image.sif}, {size(self.image.size)}",
+            *self._preflight_lines(),
             f"on {where}: stage_one.sh {shlex.join(stage)}"
             if stage
             else f"on {where}: copy {self.image.source} to {self.image.path}",
@@ -90,11 +98,16 @@ class RunPlan:
             f"on {self.geometry.nodes} nodes",
         ]
 
+    def _preflight_lines(self) -> list[str]:
+        told = self.preflight.brief if self.preflight else []
+        return [f"pre-flight: {line}" for line in told]
+
     def _unicore_lines(self) -> list[str]:
         size_ = f"{self.geometry.ranks} ranks x {self.geometry.threads} threads"
         return [
             f"run {self.id}",
             f"image {self.image.reference}, SIF {self.image.sif}, {size(self.image.size)}",
+            *self._preflight_lines(),
             f"through UNICORE, one job; exactly which: imagefactory job show ... --site "
             f"{self.site.name}",
             f"on the login node: stage_one.sh {shlex.join(self.stage_arguments)}",
@@ -114,11 +127,13 @@ def plan_run(
     nodes: int | None = None,
     overrides: Mapping[str, Any] | None = None,
     via: Via | None = None,
+    force: bool = False,
 ) -> RunPlan:
     """Decide a run; a tag is resolved to a digest here, once.
 
-    `image` is `oras://...`, or, on a site that is this machine, a SIF file. Raises UsageFault,
-    ConfigurationFault, and what the registry room raises for an image that is not there.
+    `image` is `oras://...`, or, on a site that is this machine, a SIF file. `force` is for a run
+    that the pre-flight fails. Raises UsageFault, ConfigurationFault, and what the registry room
+    raises for an image that is not there.
     """
     place, network = load_site(site), find_model(model)
     via = decide_way(place, via)
@@ -129,16 +144,13 @@ def plan_run(
     found = find_image(image, place, report)
     run_id = new_id(place.name, network.name)
     folder = FOLDER if via is Via.UNICORE else str(PurePosixPath(place.work) / run_id)
-    launch = launch_argv(
-        place,
-        found.path,
-        program_of(network),
-        ranks=ranks,
-        nodes=geometry.nodes,
-        threads=threads,
-        binds=[folder],
-        folder=folder,
-    )
+    side = known_image(found.sif, found.size, report, sif=found.source, reference=found.pinned)
+    known = side_of(place)
+    made = make_launch_line(
+        side, place, known, found.path, program_of(network),
+        ranks=ranks, nodes=geometry.nodes, threads=threads, binds=[folder], folder=folder,
+        name=run_id,
+    )  # fmt: skip
     return RunPlan(
         id=run_id,
         site=place,
@@ -147,9 +159,12 @@ def plan_run(
         geometry=geometry,
         parameters=parameters,
         folder=folder,
-        settings=decide_environment(place, threads),
-        launch=tuple(launch),
+        settings=made.settings,
+        launch=made.argv,
         via=via,
+        after=made.after,
+        preflight=preflight(side, known, made.launch, names=(image, place.name), line=made.text),
+        force=force,
     )
 
 

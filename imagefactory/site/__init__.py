@@ -1,7 +1,6 @@
-"""Where images are run: checked site records, the launch line of each, and what its logs mean."""
+"""Where images are run: checked site records, what they know, and what its logs mean."""
 
-from imagefactory.site.environment import Setting, decide_environment, shell_lines
-from imagefactory.site.launch import launch_argv
+from imagefactory.site.environment import Setting, shell_lines
 from imagefactory.site.load import list_sites, load_site, own_record
 from imagefactory.site.record import Access, Launcher, Scheduler, Site, UnicoreAccess
 from imagefactory.site.shipped import Shipped, Value, shipped_records
@@ -17,8 +16,6 @@ __all__ = [
     "Symptom",
     "UnicoreAccess",
     "Value",
-    "decide_environment",
-    "launch_argv",
     "list_sites",
     "load_site",
     "own_record",

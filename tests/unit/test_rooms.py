@@ -11,8 +11,8 @@ import pytest
 import imagefactory
 
 ORDER = [
-    "base", "release", "recipe", "image", "registry", "site", "model", "run", "equivalence",
-    "sandbox", "cli",
+    "base", "release", "recipe", "image", "registry", "site", "model", "launch", "run",
+    "equivalence", "sandbox", "cli",
 ]  # fmt: skip
 PACKAGE = Path(imagefactory.__file__).parent
 # Who alone may import a library that brings its own world along.

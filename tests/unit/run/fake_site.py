@@ -15,6 +15,7 @@ import numpy as np
 from imagefactory.base.errors import ServiceAway
 from imagefactory.base.process import Done
 from imagefactory.base.values import Digest, ImageRef
+from imagefactory.launch import ImageSide, LaunchLine, SiteSide, make_launch_line
 from imagefactory.model import find_model, resolve_parameters
 from imagefactory.run import slurm
 from imagefactory.run.execute import RUN_HERE
@@ -26,8 +27,6 @@ from imagefactory.site import (
     Launcher,
     Scheduler,
     Site,
-    decide_environment,
-    launch_argv,
 )
 
 SIF = Digest("sha256:" + "ab" * 32)
@@ -49,12 +48,21 @@ def slurm_site() -> Site:
     )
 
 
+def launch_line(site: Site, image: str, ranks: int, nodes: int, folder: str) -> LaunchLine:
+    """The line where nobody has read the image or probed the site."""
+    return make_launch_line(
+        ImageSide(), site, SiteSide(), image, program_of(find_model("balanced-random")),
+        ranks=ranks, nodes=nodes, binds=[folder], folder=folder,
+    )  # fmt: skip
+
+
 def make_plan(site: Site, ranks: int = 2) -> RunPlan:
     model = find_model("balanced-random")
     geometry = Geometry(min(site.nodes, ranks), ranks, 1)
     image = f"{site.store}/sha256-{SIF.hex}.sif"
     folder = f"{site.work}/r1"
     ref = ImageRef.parse("oras://registry.example.org/demo/nest:3.10")
+    made = launch_line(site, image, ranks, geometry.nodes, folder)
     return RunPlan(
         id="r1",
         site=site,
@@ -63,14 +71,9 @@ def make_plan(site: Site, ranks: int = 2) -> RunPlan:
         geometry=geometry,
         parameters=resolve_parameters(model, {"duration_ms": 200, "warmup_ms": 50}),
         folder=folder,
-        settings=decide_environment(site, 1),
-        launch=tuple(
-            launch_argv(
-                site, image, program_of(model), ranks=ranks, nodes=geometry.nodes,
-                binds=[folder], folder=folder,
-            )
-        ),
-    )  # fmt: skip
+        settings=made.settings,
+        launch=made.argv,
+    )
 
 
 def rank_file(rank: int, size: int, **changes: Any) -> dict[str, Any]:

@@ -38,8 +38,14 @@ from imagefactory.sandbox.unicore import (
     start_unicore,
 )
 from imagefactory.sandbox.unicore.engine import Engine
-from imagefactory.site import Site, UnicoreAccess, launch_argv
-from tests.unit.run.fake_site import make_plan, rank_file, rank_output, slurm_site
+from imagefactory.site import Site, UnicoreAccess
+from tests.unit.run.fake_site import (
+    launch_line,
+    make_plan,
+    rank_file,
+    rank_output,
+    slurm_site,
+)
 
 if TYPE_CHECKING:
     import httpx
@@ -186,11 +192,9 @@ def behave(step: str, folder: Path, begun: Counter[str]) -> Outcome:
 def unicore_plan(site: Site, run: str) -> RunPlan:
     """The plan of a run through UNICORE; the launch line binds the folder that the server makes."""
     plan = make_plan(site)
-    launch = launch_argv(
-        site, plan.image.path, ["python3", "inside/start.py", "parameters.json"],
-        ranks=plan.geometry.ranks, nodes=plan.geometry.nodes, binds=[FOLDER], folder=FOLDER,
-    )  # fmt: skip
-    return replace(plan, id=run, via=Via.UNICORE, folder=FOLDER, launch=tuple(launch))
+    geometry = plan.geometry
+    made = launch_line(site, plan.image.path, geometry.ranks, geometry.nodes, FOLDER)
+    return replace(plan, id=run, via=Via.UNICORE, folder=FOLDER, launch=made.argv)
 
 
 def live(world: World, seed: int) -> Life:

@@ -11,7 +11,6 @@ import pytest
 
 from imagefactory.base.errors import ConfigurationFault, UsageFault
 from imagefactory.base.values import ImageRef
-from imagefactory.model import find_model
 from imagefactory.run.artefact import write_job
 from imagefactory.run.description import (
     AS_IN_PAPER,
@@ -21,21 +20,18 @@ from imagefactory.run.description import (
     describe,
     join_words,
 )
-from imagefactory.run.job import FOLDER, Via, program_of
+from imagefactory.run.job import FOLDER, Via
 from imagefactory.run.plan import RunPlan, decide_way
-from imagefactory.site import Access, Launcher, Scheduler, Site, launch_argv
+from imagefactory.site import Access, Launcher, Scheduler, Site
 from tests.conftest import Golden
-from tests.unit.run.fake_site import make_plan, slurm_site
+from tests.unit.run.fake_site import launch_line, make_plan, slurm_site
 
 
 def unicore_plan(site: Site | None = None, ranks: int = 4) -> RunPlan:
     """The plan of a run through UNICORE: its folder is named on the site."""
     plan = make_plan(site or slurm_site(), ranks)
-    launch = launch_argv(
-        plan.site, plan.image.path, program_of(find_model("balanced-random")), ranks=ranks,
-        nodes=plan.geometry.nodes, binds=[FOLDER], folder=FOLDER,
-    )  # fmt: skip
-    return replace(plan, id="bookworm-net", folder=FOLDER, launch=tuple(launch), via=Via.UNICORE)
+    made = launch_line(plan.site, plan.image.path, ranks, plan.geometry.nodes, FOLDER)
+    return replace(plan, id="bookworm-net", folder=FOLDER, launch=made.argv, via=Via.UNICORE)
 
 
 @pytest.mark.parametrize("mode", list(Mode))
