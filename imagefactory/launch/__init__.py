@@ -1,15 +1,18 @@
 """Will an image start at a site, and how: facts of both, rules, verdict, launch line."""
 
 from imagefactory.launch.checking import check_launch
+from imagefactory.launch.doctor import Diagnosis, diagnose, loud_fault, silent_fault
 from imagefactory.launch.facts import ImageSide, Launch, SiteSide
 from imagefactory.launch.launch_line import LaunchLine, make_launch_line
 from imagefactory.launch.lookup import known_image, push_with_facts, read_sif
 from imagefactory.launch.preflight import Preflight, preflight, require
 from imagefactory.launch.probe import Probed, probe_site
+from imagefactory.launch.reader import read_log, read_text
 from imagefactory.launch.rules import Finding, Verdict, shipped_rules
 from imagefactory.launch.site_facts import side_of
 
 __all__ = [
+    "Diagnosis",
     "Finding",
     "ImageSide",
     "Launch",
@@ -19,13 +22,18 @@ __all__ = [
     "SiteSide",
     "Verdict",
     "check_launch",
+    "diagnose",
     "known_image",
+    "loud_fault",
     "make_launch_line",
     "preflight",
     "probe_site",
     "push_with_facts",
+    "read_log",
     "read_sif",
+    "read_text",
     "require",
     "shipped_rules",
     "side_of",
+    "silent_fault",
 ]

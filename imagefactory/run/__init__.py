@@ -9,6 +9,7 @@ from types import ModuleType
 
 from imagefactory.run.artefact import write_job
 from imagefactory.run.description import AS_IN_PAPER, TRACKED, Job, Mode, describe
+from imagefactory.run.diagnosing import diagnose_any
 from imagefactory.run.execute import execute
 from imagefactory.run.handle import RunHandle, list_runs, open_run, start
 from imagefactory.run.job import Via
@@ -32,6 +33,7 @@ __all__ = [
     "cancel",
     "clean_store",
     "describe",
+    "diagnose_any",
     "execute",
     "fetch",
     "list_records",
