@@ -3,6 +3,7 @@
 from imagefactory.launch.checking import check_launch
 from imagefactory.launch.doctor import Diagnosis, diagnose, loud_fault, silent_fault
 from imagefactory.launch.facts import ImageSide, Launch, SiteSide
+from imagefactory.launch.guarding import GUARD, expectation, guard_faults
 from imagefactory.launch.launch_line import LaunchLine, make_launch_line
 from imagefactory.launch.lookup import known_image, push_with_facts, read_sif
 from imagefactory.launch.preflight import Preflight, preflight, require
@@ -12,6 +13,7 @@ from imagefactory.launch.rules import Finding, Verdict, shipped_rules
 from imagefactory.launch.site_facts import side_of
 
 __all__ = [
+    "GUARD",
     "Diagnosis",
     "Finding",
     "ImageSide",
@@ -23,6 +25,8 @@ __all__ = [
     "Verdict",
     "check_launch",
     "diagnose",
+    "expectation",
+    "guard_faults",
     "known_image",
     "loud_fault",
     "make_launch_line",

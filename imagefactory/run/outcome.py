@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from imagefactory.base.errors import FactoryError, NoVerdict, ToolFailed
-from imagefactory.launch import diagnose, loud_fault, read_text, silent_fault
+from imagefactory.launch import diagnose, guard_faults, loud_fault, read_text, silent_fault
 from imagefactory.run.states import JobState
 
 TAIL_LINES = 15
@@ -69,6 +69,11 @@ def judge(
     alone = _singletons(ending, ranks, seen, log, where)
     if alone:
         return alone
+    guarded = guard_faults(seen)
+    if guarded:
+        detail = "\n".join([*(f"{what} ({name})" for what, name, _ in guarded), _tail(log)])
+        what, name, fix = guarded[0]
+        return _failed(f"the guard stopped the run: {what} ({name})", where, fix, detail)
     if ending.exit_status is None:
         what = f"the job ended without a result{_said(ending)}: its node or Slurm stopped it"
         return _failed(what, where, "run it again; ask the site if it repeats", log)
