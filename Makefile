@@ -10,7 +10,7 @@ demo: .venv/ready
 
 test: .venv/ready lint
 	@$(VENV)/pytest tests/unit
-	@$(VENV)/imagefactory setup $(V)
+	@$(VENV)/imagefactory setup --browser $(V)
 	@$(VENV)/imagefactory image build recipes/nest $(V)
 	@$(VENV)/pytest tests/integration --durations 10
 
@@ -23,7 +23,7 @@ lint: .venv/ready
 bench: .venv/ready
 	@$(VENV)/imagefactory setup $(V)
 	@$(VENV)/python benchmarks/bench.py
-	@IMAGEFACTORY_LIVES=600 IMAGEFACTORY_PULLS=2000 IMAGEFACTORY_RUNS=100 $(VENV)/pytest -q -s tests/integration/test_lives.py tests/integration/test_staged_pulls.py tests/integration/test_many.py
+	@IMAGEFACTORY_LIVES=600 IMAGEFACTORY_PULLS=2000 IMAGEFACTORY_RUNS=100 IMAGEFACTORY_CONTROLS=all $(VENV)/pytest -q -s tests/integration/test_lives.py tests/integration/test_staged_pulls.py tests/integration/test_many.py tests/integration/test_controls.py
 
 .venv/ready: scripts/bootstrap requirements.lock pyproject.toml
 	@sh scripts/bootstrap

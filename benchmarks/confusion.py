@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -74,11 +75,13 @@ FAULTS = (
 
 @dataclass(frozen=True)
 class Client:
-    """An MPI: `library` is its path inside, `side` what was read in its files."""
+    """An MPI: `library` is its path inside, `prefix` its folder there if it was moved, `side` what
+    was read in its files."""
 
     name: str
     library: str
     side: ImageSide
+    prefix: str = ""
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,8 @@ def clients(sif: Path, wheels: Path) -> list[Client]:
             own = read_folder(folder, side)
             pmix = f"PMIx {own.pmix}" if own.pmix else "without PMIx"
             inside = f"/wheels/{folder.name}/lib/{libraries[0].name}"
-            found.append(Client(f"{own.mpi} {own.mpi_version}, {pmix}", inside, own))
+            title, moved = f"{own.mpi} {own.mpi_version}, {pmix}", f"/wheels/{folder.name}"
+            found.append(Client(title, inside, own, moved))
     return found
 
 
@@ -150,8 +154,12 @@ def really(
     binds = "".join(f' --bind "{bind}"' for bind in fault.binds)
     flags = shlex.join([*(["--sharens"] if sharing == "sharens" else []), *fault.options])
     exports = "".join(f"export {name}={shlex.quote(text)}; " for name, text in settings.items())
+    # mpirun tells its own place to the ranks; our launch lines take that away, too (row 33).
+    place = "unset OPAL_PREFIX PMIX_PREFIX; "
+    if client.prefix:
+        place = f"export OPAL_PREFIX={client.prefix} PMIX_PREFIX={client.prefix}; "
     rank = (
-        f"{exports}{fault.before or ':'}; exec {server.site.apptainer} exec {flags}{binds} "
+        f"{place}{exports}{fault.before or ':'}; exec {server.site.apptainer} exec {flags}{binds} "
         f"--bind {server.wheels}:/wheels {server.sif} python3 /wheels/hello.py {client.library}"
     )
     script = (
@@ -161,7 +169,9 @@ def really(
     )
     done = server.shell.run(script, timeout=120)
     text, _, status = done.output.rpartition("IMAGEFACTORY-STATUS ")
-    return read_outcome(text, RANKS, int(status.strip() or 255))
+    number = re.match(r"[0-9.]*", client.side.mpi_version or "")
+    version = number[0] if number else ""
+    return read_outcome(text, RANKS, int(status.strip() or 255), version)
 
 
 def slurm_server(name: str, shell: Shell, wheels: str) -> Server:
@@ -238,9 +248,7 @@ def read_rows(kept: Path | None) -> list[Row]:
     found = []
     for entry in json.loads(kept.read_text("utf-8")):
         outcome = entry.pop("outcome")
-        made = Outcome(
-            outcome["ranks"], outcome["status"], tuple(outcome["sizes"]), outcome["line"]
-        )
+        made = Outcome(**{**outcome, "sizes": tuple(outcome["sizes"])})
         entry |= {"verdict": Verdict(entry["verdict"]), "rules": tuple(entry["rules"])}
         found.append(Row(**entry, outcome=made))
     return found

@@ -1,8 +1,8 @@
 """One image from recipe to cross-site verdict: build, push, run anywhere, compare.
 
 For Python the verbs have the same names: `imagefactory.run(image, site=...)` returns a handle
-(run.handle), `imagefactory.runs()` lists them, `imagefactory.compare(record, record)` gives the
-verdict.
+(run.handle), `imagefactory.runs()` lists them, `imagefactory.compare([record], [record])` gives
+the verdict on two sides.
 """
 
 from __future__ import annotations

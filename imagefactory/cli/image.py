@@ -128,14 +128,27 @@ def test(session: Session, sif: Path, recipe: Path) -> None:
 
 @image.command()
 @SIF
+@click.option(
+    "--files",
+    "from_files",
+    is_flag=True,
+    help="Read its files only and run nothing: for foreign images and other processors, too.",
+)
 @verb()
-def inspect(session: Session, sif: Path) -> None:
+def inspect(session: Session, sif: Path, from_files: bool) -> None:
     """Say which MPI, PMIx, glibc and CPU target SIF holds.
 
     \b
     Example: imagefactory image inspect nest.sif
+    Example: imagefactory image inspect --files foreign.sif
     """
     from imagefactory import image as room
 
+    if from_files:
+        from imagefactory.launch import read_sif
+
+        side = read_sif(sif, session.report)
+        session.show(side, "\n".join(side.lines()))
+        return
     found = room.inspect(sif, room.Apptainer.find(session.report))
     session.show(found, "\n".join(found.lines()))

@@ -27,6 +27,7 @@ VERBS = {
     "doctor": ("doctor", "What the log of a run, or any log, says."),
     "job": ("job", "A run as a UNICORE job description."),
     "compare": ("compare", "Say whether two runs computed the same."),
+    "controls": ("controls", "How often compare errs, on real runs of which the truth is known."),
     "demo": ("demo", "One image from recipe to cross-site verdict."),
 }
 

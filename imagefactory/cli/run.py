@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -22,9 +23,11 @@ def _overrides(pairs: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-_RUN_OPTIONS = (
+_WHERE = (
     click.argument("image"),
     click.option("--site", required=True, help="A site of `imagefactory sites`."),
+)
+_WHAT = (
     click.option(
         "--model", default="balanced-random", show_default=True, help="The network to run."
     ),
@@ -40,14 +43,34 @@ _RUN_OPTIONS = (
 
 def run_options(function: Callable[..., None]) -> Callable[..., None]:
     """What says which run is meant, for every verb that plans one."""
-    for option in reversed(_RUN_OPTIONS):
+    function = model_options(function)
+    for option in reversed(_WHERE):
         function = option(function)
     return function
 
 
-def overrides_of(seed: int | None, pairs: tuple[str, ...]) -> dict[str, str]:
-    """The model's parameters that --seed and --set give."""
-    return _overrides(pairs) | ({"seed": str(seed)} if seed is not None else {})
+def model_options(function: Callable[..., None]) -> Callable[..., None]:
+    """The same without image and site."""
+    for option in reversed(_WHAT):
+        function = option(function)
+    return function
+
+
+def frozen_option(function: Callable[..., None]) -> Callable[..., None]:
+    """--frozen, which is no parameter of its own."""
+    return click.option(
+        "--frozen",
+        is_flag=True,
+        help="Short for --set frozen=true: all that is random is drawn here; one network for all.",
+    )(function)
+
+
+def overrides_of(
+    seed: int | None, pairs: tuple[str, ...], *, frozen: bool = False
+) -> dict[str, str]:
+    """The model's parameters that --seed, --set and --frozen give."""
+    found = _overrides(pairs) | ({"seed": str(seed)} if seed is not None else {})
+    return found | ({"frozen": "true"} if frozen else {})
 
 
 @click.command()
@@ -64,6 +87,10 @@ def overrides_of(seed: int | None, pairs: tuple[str, ...]) -> dict[str, str]:
     show_default=True,
     help="With unicore: how it tracks the job, see `job show`.",
 )
+@click.option(
+    "--seeds", type=click.IntRange(1), metavar="N", help="N runs, which differ by their seed alone."
+)
+@frozen_option
 @click.option("--detach", is_flag=True, help="End when the job is started; later: runs watch.")
 @click.option("--force", is_flag=True, help="Run although the pre-flight fails; it is recorded.")
 @verb(dry_run=True)
@@ -79,12 +106,15 @@ def run(
     pairs: tuple[str, ...],
     via: str | None,
     mode: str,
+    seeds: int | None,
+    frozen: bool,
     detach: bool,
     force: bool,
 ) -> None:
     """Run a model from IMAGE (oras://...; on the site `here` also a SIF file) at a site.
 
-    The run's id is the first line of the output.
+    The run's id is the first line of the output; with --seeds, the ids of all, joined by commas:
+    a side for `imagefactory compare`.
 
     \b
     Example: imagefactory run oras://127.0.0.1:5000/demo/nest:3.10 --site bookworm --ranks 2
@@ -93,8 +123,14 @@ def run(
 
     plan = room.plan_run(
         image, site, model, report=session.report, via=room.Via(via) if via else None,
-        ranks=ranks, threads=threads, nodes=nodes, overrides=overrides_of(seed, pairs), force=force,
+        ranks=ranks, threads=threads, nodes=nodes,
+        overrides=overrides_of(seed, pairs, frozen=frozen), force=force,
     )  # fmt: skip
+    if seeds is not None:
+        first = int(plan.parameters["seed"])
+        ensemble = room.spread(plan, range(first, first + seeds))
+        _run_all(session, ensemble, room.Mode(mode), detach=detach)
+        return
     if session.dry_run:
         session.show_plan(plan)
         return
@@ -103,6 +139,18 @@ def run(
         session.show(record, f"{record.id}\nlater: imagefactory runs watch {record.id}")
         return
     _show_finished(session, record)
+
+
+def _run_all(session: Session, plan: Any, mode: Any, *, detach: bool) -> None:
+    from imagefactory import run as room
+
+    if session.dry_run:
+        session.show_plan(plan)
+        return
+    records = room.execute_ensemble(plan, session.report, mode, detach=detach)
+    ids = ",".join(record.id for record in records)
+    later = [f"later: imagefactory runs watch {ids}"] if detach else []
+    session.show(records, "\n".join([ids, *map(_line, records), *later]))
 
 
 def _show_finished(session: Session, record: Any) -> None:
@@ -139,9 +187,9 @@ def runs() -> None:
 
 @runs.command()
 @click.argument("run_id", required=False)
-@click.option("--resume", is_flag=True, help="Go on waiting for the job of this run.")
+@click.option("--gdf", type=click.Path(path_type=Path), help="Write its spikes as NEST's text.")
 @verb()
-def show(session: Session, run_id: str | None, resume: bool) -> None:
+def show(session: Session, run_id: str | None, gdf: Path | None) -> None:
     """List the runs so far, or show the record of one.
 
     \b
@@ -153,7 +201,12 @@ def show(session: Session, run_id: str | None, resume: bool) -> None:
         records = room.list_records()
         session.show(records, "\n".join(_line(record) for record in records) or "no runs yet")
         return
-    record = room.resume(run_id, session.report) if resume else room.read_record(run_id)
+    record = room.read_record(run_id)
+    if gdf is not None:
+        from imagefactory.model import open_spikes, write_gdf
+
+        write_gdf(open_spikes(record.folder / "spikes.npz"), gdf)
+        session.report.note(f"spikes: {gdf}")
     lines = [_line(record), *(f"{key}: {value}" for key, value in vars(record).items() if value)]
     session.show(record, "\n".join(lines))
 
@@ -162,14 +215,14 @@ def show(session: Session, run_id: str | None, resume: bool) -> None:
 @click.argument("run_id")
 @verb()
 def watch(session: Session, run_id: str) -> None:
-    """Wait for a run's job, fetch and judge it.
+    """Wait for a run's job, fetch and judge it. RUN may be several, joined by commas.
 
     \b
     Example: imagefactory runs watch RUN
     """
     from imagefactory import run as room
 
-    _show_finished(session, room.watch(run_id, session.report))
+    _for_each(session, run_id, room.watch)
 
 
 @runs.command()
@@ -183,7 +236,7 @@ def fetch(session: Session, run_id: str) -> None:
     """
     from imagefactory import run as room
 
-    _show_finished(session, room.fetch(run_id, session.report))
+    _for_each(session, run_id, room.fetch)
 
 
 @runs.command()
@@ -197,8 +250,9 @@ def cancel(session: Session, run_id: str) -> None:
     """
     from imagefactory import run as room
 
-    record = room.cancel(run_id, session.report)
-    session.show(record, f"{record.id} {record.state}")
+    records = [room.cancel(run, session.report) for run in _runs_of(run_id)]
+    lines = "\n".join(f"{record.id} {record.state}" for record in records)
+    session.show(records[0] if len(records) == 1 else records, lines)
 
 
 @runs.command()
@@ -212,7 +266,23 @@ def resume(session: Session, run_id: str) -> None:
     """
     from imagefactory import run as room
 
-    _show_finished(session, room.resume(run_id, session.report))
+    _for_each(session, run_id, room.resume)
+
+
+def _runs_of(text: str) -> list[str]:
+    """RUN, or several joined by commas."""
+    runs = [run for run in text.split(",") if run]
+    if not runs:
+        raise UsageFault("there is no run", where=repr(text), fix="imagefactory runs")
+    return runs
+
+
+def _for_each(session: Session, text: str, work: Callable[..., Any]) -> None:
+    records = [work(run, session.report) for run in _runs_of(text)]
+    if len(records) == 1:
+        _show_finished(session, records[0])
+    else:
+        session.show(records, "\n".join(map(_line, records)))
 
 
 def _line(record: object) -> str:

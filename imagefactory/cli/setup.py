@@ -8,8 +8,9 @@ from imagefactory.cli.session import Session, verb
 
 
 @click.command()
+@click.option("--browser", is_flag=True, help="A browser too, in which tests look at reports.")
 @verb(dry_run=True)
-def setup(session: Session) -> None:
+def setup(session: Session, browser: bool) -> None:
     """Install what is missing to build images and to run the sandbox; says so first.
 
     \b
@@ -17,7 +18,7 @@ def setup(session: Session) -> None:
     """
     from imagefactory.sandbox import plan_setup, set_up
 
-    plan = plan_setup(session.report)
+    plan = plan_setup(session.report, browser=browser)
     if session.dry_run:
         session.show_plan(plan)
         return

@@ -21,6 +21,7 @@ _LINE = re.compile(
     rf"(?P<name>[a-z]+\.[a-z0-9_]+) (?P<operator>{'|'.join(OPERATORS)}) (?P<value>.+)"
 )
 _NAME = re.compile(r"(?:image|site|launch)\.[a-z0-9_]+")
+_VERSION = re.compile(r"\d+(?:\.\d+)+(?:(?:a|b|rc)\d+)?")
 _WORDS = {"yes": True, "no": False}
 
 
@@ -98,7 +99,7 @@ def _condition_holds(condition: Condition, facts: Facts) -> bool | None:
         words = [word.strip() for word in str(right).split(",")]
         # A series (5.0) may be one of its releases (5.0.1), or another.
         series = left != "" and any(word.startswith(f"{left}.") for word in words)
-        return True if str(left) in words else None if series else False
+        return True if any(_equal(left, word) for word in words) else None if series else False
     if left == "":  # what is absent is of no version
         return False
     return _compared(version_key(str(left)), condition.operator, version_key(str(right)))
@@ -109,6 +110,9 @@ def _equal(left: Value, right: Value) -> bool:
         return (left in ("", ())) is (right == "absent")
     if isinstance(left, bool):
         return left is (_WORDS[str(right)] if isinstance(right, str) else right)
+    if _VERSION.fullmatch(str(left)) and _VERSION.fullmatch(str(right)):
+        # Servers and libraries call themselves 5.0.1a1 or 4.2.2rc2 when they are 5.0.1 and 4.2.2.
+        return version_key(str(left)) == version_key(str(right))
     return str(left) == str(right)
 
 

@@ -17,17 +17,20 @@ class Outcome:
     status: int
     sizes: tuple[int, ...]
     line: str = ""  # the log's line that tells most
+    swapped: bool = False  # the ranks had another MPI library than the image's
 
     @property
     def started(self) -> bool:
-        """All ranks came up as one world, and the program ended well."""
-        return self.status == 0 and self.sizes == (self.ranks,) * self.ranks
+        """All ranks came up as one world with the right library, and the program ended well."""
+        return self.status == 0 and not self.swapped and self.sizes == (self.ranks,) * self.ranks
 
     @property
     def word(self) -> str:
         """For the table."""
         if self.started:
             return "starts"
+        if self.status == 0 and self.swapped:
+            return "SILENT: another MPI library"
         if self.status == 0:
             return "SILENT: " + ("singletons" if set(self.sizes) == {1} else "wrong size")
         return "hangs" if self.status == 124 else f"fails, {self.status}"
@@ -91,15 +94,17 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def read_outcome(text: str, ranks: int, status: int) -> Outcome:
-    """What the ranks of `inside/hello.py` printed, among whatever else the log holds."""
-    sizes = []
+def read_outcome(text: str, ranks: int, status: int, version: str = "") -> Outcome:
+    """What the ranks of `inside/hello.py` printed, among whatever else the log holds; `version` is
+    that of the MPI library that they should have."""
+    sizes, swapped = [], False
     told = ""
     for line in text.splitlines():
         _, mark, rest = line.partition("IMAGEFACTORY-HELLO ")
         words = rest.split()
         if mark and len(words) >= 2 and words[0].isdigit() and words[1].isdigit():
             sizes.append(int(words[1]))
+            swapped |= version not in rest
         elif not told and any(word in line for word in ("ERROR", "FATAL", "abort", "rror:")):
             told = line.strip()
-    return Outcome(ranks, status, tuple(sizes), told[:200])
+    return Outcome(ranks, status, tuple(sizes), told[:200], swapped)

@@ -140,7 +140,8 @@ def _slurm_marks(site: SiteSide, launch: Launch) -> bool | None:
         return True
     if site.launcher is None:
         return None
-    return site.launcher != "psmgmt"
+    # Measured under psmgmt's mpiexec and under prterun of Open MPI 5: singletons, exit status 0.
+    return site.launcher not in {"psmgmt", "prrte"}
 
 
 def _effective(launch: Launch, name: str, default: str | None) -> str | None:

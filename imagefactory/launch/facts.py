@@ -41,6 +41,10 @@ class ImageSide:
     cpu_source: str | None = None
     cuda: str | None = None
 
+    def lines(self) -> list[str]:
+        """For people."""
+        return [f"{one.name:16} {text_of(getattr(self, one.name))}" for one in fields(self)]
+
 
 @dataclass(frozen=True)
 class SiteSide:
@@ -95,6 +99,17 @@ class Launch:
     slurm_marks: bool | None = None
     # --cleanenv, but with the launcher's variables handed on, rank by rank.
     passes: bool = False
+
+
+def text_of(value: Value) -> str:
+    """A fact for people."""
+    if value is None:
+        return "unknown"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return ", ".join(value) or "none"
+    return str(value) or "none"
 
 
 def flatten(image: ImageSide, site: SiteSide) -> dict[str, Value]:

@@ -77,6 +77,8 @@ def _mpi(
     found = set()
     for text in [*_libraries(contents, "libmpi.so"), *_libraries(contents, "libmpich.so")]:
         family = _family(text)
+        if family is None:  # a stub for the linker, or a library that only has the name
+            continue
         version = _mpi_version(text, family, packages)
         found.add((family, version, _protocols(text, family, version, names)))
     if not found:

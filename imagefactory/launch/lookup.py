@@ -7,7 +7,7 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
-from imagefactory.base.errors import ConfigurationFault
+from imagefactory.base.errors import ConfigurationFault, FactoryError, ToolFailed
 from imagefactory.base.files import cache_folder, digest_of, write_text
 from imagefactory.base.process import Runner
 from imagefactory.base.report import Report
@@ -38,7 +38,7 @@ def known_image(
     digest: Digest, size: int, report: Report, *, sif: Path | None = None,
     reference: ImageRef | None = None,
 ) -> ImageSide:  # fmt: skip
-    """The facts of an image by the sha256 of its SIF; all unknown where nobody has read it."""
+    """The facts of an image by the sha256 of its SIF; all unknown where nobody could read it."""
     kept = _cached(digest)
     if kept.is_file():
         try:
@@ -46,7 +46,11 @@ def known_image(
         except ConfigurationFault:
             kept.unlink()  # of another version of us
     if sif is not None:
-        side = read_sif(sif, report)
+        try:
+            side = read_sif(sif, report)
+        except ToolFailed as err:  # no unsquashfs here, say: a run must not end for it
+            report.warn(f"the image was not read: {err.faults[0]}")
+            return ImageSide(size=size)
         keep(digest, side)
         return side
     text = RegistryFacts(reference, report).get(digest) if reference else None
@@ -76,7 +80,12 @@ def push_with_facts(sif: Path, reference: ImageRef, report: Report) -> Artifact:
     artifact = push(sif, reference, report)
     with report.step("the image's facts, for checks before a run"):
         side = known_image(artifact.layer, artifact.size, report, sif=sif)
-        RegistryFacts(artifact.reference, report).put(artifact.layer, text_of_side(side))
+        if side == ImageSide(size=artifact.size):
+            return artifact
+        try:
+            RegistryFacts(artifact.reference, report).put(artifact.layer, text_of_side(side))
+        except FactoryError as err:  # the image itself is there
+            report.warn(f"the registry did not take the image's facts: {err.faults[0]}")
     return artifact
 
 

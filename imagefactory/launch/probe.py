@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from imagefactory.base.errors import ToolFailed
 from imagefactory.base.process import Done
-from imagefactory.launch.facts import SiteSide
+from imagefactory.launch.facts import SiteSide, text_of
 from imagefactory.launch.site_facts import ProbeRecord, level_of, write_probe
 from imagefactory.site import Site
 
@@ -50,7 +50,7 @@ class Probed:
         """For people."""
         facts = self.record.facts
         known = [
-            f"{one.name:20} {_text(getattr(facts, one.name))}"
+            f"{one.name:20} {text_of(getattr(facts, one.name))}"
             for one in fields(SiteSide)
             if getattr(facts, one.name) is not None
         ]
@@ -231,9 +231,3 @@ def _why(
     if len(whole) < len(ranks) or not text.rstrip("\t\n").endswith("end"):
         return "the probe's output was cut"
     return "the site did not tell, or its ranks told different things"
-
-
-def _text(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return ", ".join(value) or "none" if isinstance(value, tuple) else str(value) or "none"

@@ -17,7 +17,7 @@ mkdir -p "$folder" || { say error "cannot make $folder"; exit 0; }
 image=$(ls -t "$store"/sha256-*.sif 2>/dev/null | head -n 1)
 cat >"$folder/rank.sh" <<'RANK'
 folder=$1 apptainer=$2 image=$3
-part=rank${SLURM_PROCID:-${PS_JOB_RANK:-0}}
+part=rank${SLURM_PROCID:-${PS_JOB_RANK:-${PMIX_RANK:-0}}}
 say() { printf '%s\t%s\t%s\n' "$part" "$1" "$(printf '%s' "$2" | tr '\n\t' '  ')"; }
 ask() { say "$1" "$(shift; "$@" 2>/dev/null)"; }
 for name in PMIX_NAMESPACE PMIX_VERSION PMIX_GDS_MODULE PMIX_SECURITY_MODE PMIX_SERVER_TMPDIR \
@@ -53,7 +53,7 @@ else
 fi
 # May one rank read the other's memory? A read of nothing is UCX's own test.
 if command -v python3 >/dev/null 2>&1; then
-    me=${SLURM_LOCALID:-${PS_JOB_RANK:-0}}
+    me=${SLURM_LOCALID:-${PS_JOB_RANK:-${PMIX_RANK:-0}}}
     echo $$ >"$folder/.pid.$me" && mv "$folder/.pid.$me" "$folder/pid.$me"
     turns=0
     until test -e "$folder/pid.$((1 - me))" || test $turns -ge 100; do

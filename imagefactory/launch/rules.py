@@ -11,14 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from imagefactory.base.settings import load_schema, read_yaml
-from imagefactory.launch.conditions import (
-    Facts,
-    Lines,
-    Value,
-    conditions_of,
-    holds,
-    unknown_names,
-)
+from imagefactory.launch.conditions import Facts, Lines, conditions_of, holds, unknown_names
+from imagefactory.launch.facts import text_of
 
 
 class Verdict(StrEnum):
@@ -155,17 +149,6 @@ def _unknown(rule: Rule, missing: Sequence[str], worst: Verdict, facts: Facts) -
 def _shown(lines: Lines, facts: Facts) -> tuple[tuple[str, str], ...]:
     names = [name for one in conditions_of(lines) for name in one.names]
     return tuple((name, text_of(facts.get(name))) for name in dict.fromkeys(names))
-
-
-def text_of(value: Value) -> str:
-    """A fact for people."""
-    if value is None:
-        return "unknown"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, tuple):
-        return ", ".join(value) or "none"
-    return str(value) or "none"
 
 
 def overall(findings: Sequence[Finding]) -> Verdict:

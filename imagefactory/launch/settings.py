@@ -105,7 +105,7 @@ def _open_mpi(image: ImageSide, place: SiteSide, split: object) -> Iterator[Sett
             "messages hang",
             f"{_FACTS} 2.3 and 4, row 17",
         )  # fmt: skip
-    if place.launcher == "psmgmt":
+    if place.launcher in {"psmgmt", "prrte"}:
         why = "Open MPI 4 looks for Slurm's variables, and starts N times alone without them"
         for name, value in (("OMPI_MCA_ess", "pmi"), ("OMPI_MCA_schizo", "ompi")):
             yield Setting(name, value, why, f"{_FACTS} 10, result 1")

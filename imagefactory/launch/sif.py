@@ -15,7 +15,6 @@ from pathlib import Path
 
 from imagefactory.base.errors import ConfigurationFault
 from imagefactory.base.process import Runner
-from imagefactory.image import require_sif
 
 _HEADER = struct.Struct("<32s10s3s3s16s8q")
 _DESCRIPTOR = struct.Struct("<i?III3q4q128s384s")
@@ -57,6 +56,8 @@ def partition_of(sif: Path) -> Partition:
 
     Raises ConfigurationFault if it is no SIF, or is encrypted, ToolFailed if it is cut.
     """
+    from imagefactory.image import require_sif  # the room of images is slow to import
+
     path = require_sif(sif)
     with path.open("rb") as stream:
         head = stream.read(_HEADER.size)

@@ -8,27 +8,40 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from imagefactory.model.models import Model, find_model, list_models, resolve_parameters
+from imagefactory.model.gdf import write_gdf
+from imagefactory.model.models import (
+    Model,
+    find_model,
+    freeze,
+    list_models,
+    resolve_parameters,
+)
 
 if TYPE_CHECKING:
-    from imagefactory.model.spikes import Spikes, load_spikes, read_spikes, write_spikes
+    from imagefactory.model.spike_file import SpikeFile, load_spikes, open_spikes, write_spikes
+    from imagefactory.model.spikes import Population, Spikes, read_spikes
 
 __all__ = [
     "Model",
+    "Population",
+    "SpikeFile",
     "Spikes",
     "find_model",
+    "freeze",
     "list_models",
     "load_spikes",
+    "open_spikes",
     "read_spikes",
     "resolve_parameters",
+    "write_gdf",
     "write_spikes",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    # spikes.py needs NumPy, which `imagefactory --help` must not wait for.
+    # Spikes need NumPy, which `imagefactory --help` must not wait for.
     if name in __all__:
-        from imagefactory.model import spikes
+        from imagefactory.model import spike_file
 
-        return getattr(spikes, name)
+        return getattr(spike_file, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

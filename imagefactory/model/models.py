@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +17,11 @@ from imagefactory.base.errors import Fault, UsageFault, nearest
 
 SCHEMA = 1
 # The table of a model, and the files of ours that go to the site with it.
-MODELS = {"balanced-random": ("balanced-random.json", "balanced_random.py", "start.py")}
+MODELS = {
+    "balanced-random": ("balanced-random.json", "balanced_random.py", "start.py"),
+    # Its neuron and its set-up are the network's.
+    "few-cells": ("few-cells.json", "few_cells.py", "balanced_random.py", "start.py"),
+}
 SHORTEST_DELAY_MS = 1.0  # balanced_random.MIN_DELAY; the grid must have it
 KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "choice": "a word"}
 
@@ -119,6 +125,18 @@ def resolve_parameters(model: Model, overrides: Mapping[str, Any]) -> dict[str, 
     return values
 
 
+def freeze(model: Model, parameters: Mapping[str, Any], path: Path) -> None:
+    """Draw all that is random in a run of these parameters, and write it for `start.py`."""
+    script = next(file for file in model.files if file.suffix == ".py" and file.name != model.entry)
+    spec = importlib.util.spec_from_file_location(f"imagefactory_inside_{script.stem}", script)
+    assert spec is not None  # noqa: S101 - the file is ours
+    assert spec.loader is not None  # noqa: S101
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module.__name__] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    module.save(module.draw(dict(parameters)), path)
+
+
 def _load(name: str) -> Model:
     folder = Path(str(files("imagefactory.model").joinpath("inside")))
     table = json.loads((folder / MODELS[name][0]).read_text(encoding="utf-8"))
@@ -192,6 +210,15 @@ def _find_conflicts(values: Mapping[str, Any]) -> Iterator[Fault]:
             f"({values['duration_ms']:g})",
             fix="make duration_ms longer, or warmup_ms shorter",
         )
+    frozen = values.get("frozen", False)
+    upstream = values.get("variant") == "upstream"
+    if frozen and upstream:
+        yield Fault(
+            "the upstream variant cannot be frozen: its input changes while it runs",
+            fix="variant=stationary",
+        )
+    if frozen and values["spike_precision"] == "off_grid":
+        yield Fault("a frozen input is on the grid", fix="spike_precision=on_grid")
     dt = values["dt_ms"]
     if not _is_multiple(SHORTEST_DELAY_MS, dt):
         yield Fault(
@@ -199,7 +226,7 @@ def _find_conflicts(values: Mapping[str, Any]) -> Iterator[Fault]:
             fix="take 0.1, 0.05, 0.2, 0.5 or 1",
         )
     # The upstream variant changes its input in four equal epochs.
-    share = 4 if values["variant"] == "upstream" else 1
+    share = 4 if upstream else 1
     if not _is_multiple(values["duration_ms"] / share, dt):
         yield Fault(
             f"duration_ms ({values['duration_ms']:g}) is no multiple of "

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 
 from imagefactory.base.errors import Fault, NoVerdict
-from imagefactory.base.files import whole_file
 from imagefactory.base.values import Digest
 
 Integers = npt.NDArray[np.int64]
@@ -59,7 +59,7 @@ class Spikes:
     @cached_property
     def digest(self) -> Digest:
         """sha256 over the canonical bytes; how the file was packed does not matter."""
-        hasher = hashlib.sha256(json.dumps(_about(self), sort_keys=True).encode())
+        hasher = hashlib.sha256(json.dumps(about_spikes(self), sort_keys=True).encode())
         for array in (self.step, self.neuron):
             hasher.update(np.ascontiguousarray(array, dtype="<i8").tobytes())
         return Digest(f"sha256:{hasher.hexdigest()}")
@@ -102,37 +102,8 @@ def read_spikes(folder: Path) -> Spikes:
     return _checked(spikes, output)
 
 
-def write_spikes(spikes: Spikes, path: Path) -> None:
-    """Write the merged spikes, whole or not at all."""
-    about = np.frombuffer(json.dumps(_about(spikes)).encode(), dtype=np.uint8)
-    with whole_file(path) as temporary, temporary.open("wb") as stream:
-        np.savez_compressed(stream, neuron=spikes.neuron, step=spikes.step, about=about)
-
-
-def load_spikes(path: Path) -> Spikes:
-    """Read what write_spikes wrote; raises NoVerdict with every fault of the file."""
-    arrays = _load(path, (*ARRAYS, "about"))
-    if isinstance(arrays, Fault):
-        raise NoVerdict.from_faults([arrays])
-    try:
-        about = json.loads(arrays["about"].tobytes())
-        populations = tuple(Population(**entry) for entry in about["populations"])
-        dt, duration = float(about["dt_ms"]), float(about["duration_ms"])
-        if not dt > 0:
-            raise ValueError("its time step is not above 0")
-    except (ValueError, KeyError, TypeError) as err:
-        raise NoVerdict(
-            f"the file does not say what its spikes belong to ({err})",
-            where=str(path),
-            fix="fetch or run it again",
-        ) from None
-    faults = list(_find_type_faults(arrays, str(path)))
-    if faults:
-        raise NoVerdict.from_faults(faults)
-    return _checked(Spikes(arrays["neuron"], arrays["step"], dt, duration, populations), path)
-
-
-def _about(spikes: Spikes) -> dict[str, Any]:
+def about_spikes(spikes: Spikes) -> dict[str, Any]:
+    """What a file says of its spikes, and their digest covers."""
     return {
         "schema": SCHEMA,
         "dt_ms": float(spikes.dt_ms),
@@ -231,7 +202,7 @@ def _load(path: Path, names: Sequence[str]) -> dict[str, npt.NDArray[Any]] | Fau
             return {name: file[name] for name in names}
     except FileNotFoundError:
         return Fault("the spikes are missing", str(path), "fetch them again")
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as err:
+    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as err:
         return Fault(
             f"the file is cut or damaged ({type(err).__name__})", str(path), "fetch it again"
         )
@@ -247,35 +218,60 @@ def _find_type_faults(arrays: Mapping[str, npt.NDArray[Any]], where: str) -> Ite
 
 
 def _checked(spikes: Spikes, path: Path) -> Spikes:
-    faults = list(_find_value_faults(spikes, str(path)))
+    checker = SpikeChecker(spikes.dt_ms, spikes.duration_ms, spikes.size)
+    checker.add(spikes.neuron, spikes.step)
+    faults = list(checker.faults(str(path)))
     if faults:
         raise NoVerdict.from_faults(faults)
     return spikes
 
 
-def _find_value_faults(spikes: Spikes, where: str) -> Iterator[Fault]:
-    last = round(spikes.duration_ms / spikes.dt_ms)
-    checks = {
-        "at a negative time": spikes.step < 0,
-        f"after the end of the run ({spikes.duration_ms:g} ms)": spikes.step > last,
-        f"of a neuron that is not among the {spikes.size} recorded": (spikes.neuron < 0)
-        | (spikes.neuron >= spikes.size),
-    }
-    for what, wrong in checks.items():
-        if wrong.any():
-            yield Fault(f"{int(wrong.sum())} spikes {what}{_examples(spikes, wrong)}", where)
-    step, neuron = np.diff(spikes.step), np.diff(spikes.neuron)
-    twice = np.append((step == 0) & (neuron == 0), False)
-    if twice.any():
-        yield Fault(f"{int(twice.sum())} spikes are there twice{_examples(spikes, twice)}", where)
-    if ((step < 0) | ((step == 0) & (neuron < 0))).any():
-        yield Fault("the spikes are not in canonical order (step, then neuron)", where)
+class SpikeChecker:
+    """Looks for impossible spikes in pieces of a run, and counts each kind."""
 
+    def __init__(self, dt_ms: float, duration_ms: float, size: int) -> None:
+        self.last_step = round(duration_ms / dt_ms)
+        self.size = size
+        self.before = (np.full(1, -1, np.int64), np.full(1, -1, np.int64))
+        self.late = f"after the end of the run ({duration_ms:g} ms)"
+        self.found: dict[str, int] = {}
+        self.examples: dict[str, list[str]] = {}
+        self.ordered = True
 
-def _examples(spikes: Spikes, chosen: npt.NDArray[np.bool_]) -> str:
-    where = np.flatnonzero(chosen)[:FIRST_FEW]
-    said = [f"neuron {spikes.neuron[i]} at step {spikes.step[i]}" for i in where]
-    return f": {', '.join(said)}{', ...' if int(chosen.sum()) > FIRST_FEW else ''}"
+    def add(self, neuron: Integers, step: Integers) -> None:
+        """Look at the next piece."""
+        unknown = (neuron < 0) | (neuron >= self.size)
+        self._count("at a negative time", step < 0, neuron, step)
+        self._count(self.late, step > self.last_step, neuron, step)
+        what = f"of a neuron that is not among the {self.size} recorded"
+        self._count(what, unknown, neuron, step)
+        later = np.diff(step, prepend=self.before[1])
+        higher = np.diff(neuron, prepend=self.before[0])
+        self._count("twice", (later == 0) & (higher == 0), neuron, step)
+        # A negative step stands before the first of all; it is told above.
+        wrong = (later < 0) | ((later == 0) & (higher < 0))
+        self.ordered &= not (wrong & (step >= 0)).any()
+        if len(step):
+            self.before = (neuron[-1:], step[-1:])
+
+    def faults(self, where: str) -> Iterator[Fault]:
+        """Everything that was found."""
+        for what, count in self.found.items():
+            said = "are there twice" if what == "twice" else what
+            more = ", ..." if count > FIRST_FEW else ""
+            yield Fault(f"{count} spikes {said}: {', '.join(self.examples[what])}{more}", where)
+        if not self.ordered:
+            yield Fault("the spikes are not in canonical order (step, then neuron)", where)
+
+    def _count(
+        self, what: str, wrong: npt.NDArray[np.bool_], neuron: Integers, step: Integers
+    ) -> None:
+        places = np.flatnonzero(wrong)
+        if len(places):
+            self.found[what] = self.found.get(what, 0) + len(places)
+            examples = self.examples.setdefault(what, [])
+            some = places[: FIRST_FEW - len(examples)]
+            examples += [f"neuron {neuron[i]} at step {step[i]}" for i in some]
 
 
 def _words(items: Sequence[object]) -> str:

@@ -8,42 +8,45 @@ import sys
 from types import ModuleType
 
 from imagefactory.run.artefact import write_job
-from imagefactory.run.description import AS_IN_PAPER, TRACKED, Job, Mode, describe
+from imagefactory.run.at_sites import execute_at_sites, plan_at_sites
+from imagefactory.run.description import Job, Mode, describe
 from imagefactory.run.diagnosing import diagnose_any
+from imagefactory.run.ensemble import execute_ensemble, finish_ensemble, spread
 from imagefactory.run.execute import execute
 from imagefactory.run.handle import RunHandle, list_runs, open_run, start
 from imagefactory.run.job import Via
 from imagefactory.run.later import cancel, fetch, resume, watch
 from imagefactory.run.plan import RunPlan, plan_run
-from imagefactory.run.record import RunRecord, list_records, read_record, runs_folder
+from imagefactory.run.record import RunRecord, list_records, read_record
 from imagefactory.run.shell import SiteShell, open_shell
-from imagefactory.run.store import StoredImage, clean_store
+from imagefactory.run.store import clean_store
 
 __all__ = [
-    "AS_IN_PAPER",
-    "TRACKED",
     "Job",
     "Mode",
     "RunHandle",
     "RunPlan",
     "RunRecord",
     "SiteShell",
-    "StoredImage",
     "Via",
     "cancel",
     "clean_store",
     "describe",
     "diagnose_any",
     "execute",
+    "execute_at_sites",
+    "execute_ensemble",
     "fetch",
+    "finish_ensemble",
     "list_records",
     "list_runs",
     "open_run",
     "open_shell",
+    "plan_at_sites",
     "plan_run",
     "read_record",
     "resume",
-    "runs_folder",
+    "spread",
     "start",
     "watch",
     "write_job",

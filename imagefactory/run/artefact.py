@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +12,17 @@ from imagefactory.base.files import digest_of, write_json, write_text
 from imagefactory.run.description import Job, check_words
 
 
-def write_job(job: Job, folder: Path) -> list[Path]:
-    """Write description.json, files/ and about.json; returns all of them.
+def write_job(job: Job, folder: Path, drawn: Mapping[str, Path] | None = None) -> list[Path]:
+    """Write description.json, files/ and about.json; returns all of them. `drawn` is the network of
+    a frozen run.
 
     The same run gives the same bytes every time. about.json has the schema's version, the image
     pinned by digest, and each file's sha256.
     """
-    written = [folder / "description.json", *write_files(job, folder / "files")]
+    files = {**job.files, **(drawn or {})}
+    written = [folder / "description.json", *write_files(files, folder / "files")]
     write_text(written[0], job.text)
-    digests = {name: str(digest_of(folder / "files" / name)) for name in sorted(job.files)}
+    digests = {name: str(digest_of(folder / "files" / name)) for name in sorted(files)}
     write_json(folder / "about.json", job.about | {"files": digests})
     return [*written, folder / "about.json"]
 
@@ -40,9 +44,12 @@ def read_files(folder: Path) -> dict[str, bytes]:
     }
 
 
-def write_files(job: Job, folder: Path) -> list[Path]:
+def write_files(files: Mapping[str, str | Path], folder: Path) -> list[Path]:
     """Write the files to upload, under their relative names; returns them in order of the names."""
-    for name, content in job.files.items():
-        text = content.read_text(encoding="utf-8") if isinstance(content, Path) else content
-        write_text(folder / name, text)
-    return [folder / name for name in sorted(job.files)]
+    for name, content in files.items():
+        if isinstance(content, Path):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(content, folder / name)
+        else:
+            write_text(folder / name, content)
+    return [folder / name for name in sorted(files)]

@@ -15,6 +15,7 @@ from imagefactory.launch import Verdict, require
 from imagefactory.run import slurm
 from imagefactory.run.collecting import collect
 from imagefactory.run.description import Mode
+from imagefactory.run.frozen import draw_frozen
 from imagefactory.run.job import Via, parcel_of
 from imagefactory.run.keeping import (
     failures_kept,
@@ -26,7 +27,7 @@ from imagefactory.run.keeping import (
 from imagefactory.run.outcome import Ending
 from imagefactory.run.parcel import LIMIT_BYTES, pack, unpack
 from imagefactory.run.plan import RunPlan
-from imagefactory.run.record import RunRecord, write_record
+from imagefactory.run.record import RunRecord, runs_folder, write_record
 from imagefactory.run.remote import finish_run, open_link, submit_run
 from imagefactory.run.shell import SiteShell, open_shell
 from imagefactory.run.staging import Staged, stage, store_file
@@ -61,11 +62,7 @@ def execute(
     for runs through UNICORE. With `detach` the record is that of a run whose job is started.
     Raises VerdictAgainst, and leaves no record, where the pre-flight failed and no force was used.
     """
-    if plan.preflight is not None:
-        if not plan.force:
-            require(plan.preflight)
-        if plan.preflight.verdict is not Verdict.PASS:
-            report.note(f"pre-flight: {plan.preflight.verdict}; why: imagefactory site check")
+    admit(plan, report)
     if plan.via is Via.UNICORE:
         link = open_link(plan.site, report)
         record = submit_run(plan, mode, link, report)
@@ -79,6 +76,16 @@ def execute(
         return execute_with(plan, Tools(shell), report, detach=detach)
 
 
+def admit(plan: RunPlan, report: Report) -> None:
+    """Raise VerdictAgainst where the pre-flight failed, unless the user uses force."""
+    if plan.preflight is None:
+        return
+    if not plan.force:
+        require(plan.preflight)
+    if plan.preflight.verdict is not Verdict.PASS:
+        report.note(f"pre-flight: {plan.preflight.verdict}; why: imagefactory site check")
+
+
 def execute_with(plan: RunPlan, tools: Tools, report: Report, *, detach: bool = False) -> RunRecord:
     """As `execute`, with a shell that is open already."""
     record = new_record(plan)
@@ -87,7 +94,7 @@ def execute_with(plan: RunPlan, tools: Tools, report: Report, *, detach: bool = 
     write_record(record)
     with failures_kept(record):
         with report.step(f"stage one on {plan.site.name}: the image"), timed(record, "stage_s"):
-            staged = _stage(plan, tools, report)
+            staged = stage_image(plan, tools, report)
         record = with_staged(record, plan, staged)
         write_record(record)
         with report.step("send the run's files"), timed(record, "send_s"):
@@ -105,6 +112,7 @@ def execute_with(plan: RunPlan, tools: Tools, report: Report, *, detach: bool = 
 
 
 def follow(record: RunRecord, site: Site, tools: Tools, report: Report) -> RunRecord:
+    """Wait for a run's job, fetch and judge it; an interrupt cancels the job."""
     job, folder = str(record.job["id"]), str(record.job["folder"])
     kept = {"record": record}
 
@@ -121,13 +129,14 @@ def follow(record: RunRecord, site: Site, tools: Tools, report: Report) -> RunRe
         slurm.cancel(tools.shell, job)
         raise
     except ServiceAway:
-        report.warn(f"job {job} goes on without us; later: imagefactory runs {record.id} --resume")
+        report.warn(f"job {job} goes on without us; later: imagefactory runs resume {record.id}")
         raise
     with failures_kept(record):
         return collect(record, site, ending, fetching(record, tools.shell), report)
 
 
-def _stage(plan: RunPlan, tools: Tools, report: Report) -> Staged:
+def stage_image(plan: RunPlan, tools: Tools, report: Report) -> Staged:
+    """Get the plan's image into the site's store."""
     if plan.image.source is not None:
         store_file(plan.image.source, Path(plan.image.path), plan.image.sif)
         done = tools.shell.run(
@@ -152,10 +161,17 @@ def _stage(plan: RunPlan, tools: Tools, report: Report) -> Staged:
     return staged
 
 
+def run_files(plan: RunPlan) -> dict[str, str | Path]:
+    """What is sent into the run's folder, by relative name."""
+    return parcel_of(plan.model, plan.parameters_text, plan.job) | draw_frozen(
+        plan, runs_folder() / plan.id
+    )
+
+
 def _send(plan: RunPlan, shell: SiteShell) -> None:
     with tempfile.TemporaryDirectory(prefix="imagefactory-") as folder:
         parcel = Path(folder) / "run.tar"
-        pack(parcel_of(plan.model, plan.parameters_text, plan.job), parcel)
+        pack(run_files(plan), parcel)
         shell.send(parcel, plan.folder)
 
 

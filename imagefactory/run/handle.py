@@ -100,6 +100,7 @@ def start(
     parameters: Mapping[str, Any] | None = None,
     via: str | None = None,
     mode: str = "batch",
+    force: bool = False,
     report: Report | None = None,
 ) -> RunHandle:
     """`imagefactory run` with `--detach`: start a run, and return when it goes on without us.
@@ -111,7 +112,7 @@ def start(
     overrides = dict(parameters or {}) | ({} if seed is None else {"seed": seed})
     plan = plan_run(
         image, site, model, report=report, via=Via(via) if via else None,
-        ranks=ranks, threads=threads, nodes=nodes, overrides=overrides,
+        ranks=ranks, threads=threads, nodes=nodes, overrides=overrides, force=force,
     )  # fmt: skip
     execute(plan, report, Mode(mode), detach=plan.site.scheduler.kind != "none")
     return RunHandle(plan.id, report)

@@ -31,6 +31,7 @@ from imagefactory.base.tokens import Issuer, Surroundings, TokenRefused, find_so
 from imagefactory.run.artefact import read_files, read_job, write_job
 from imagefactory.run.collecting import collect
 from imagefactory.run.description import Mode, describe, on_login_node
+from imagefactory.run.frozen import draw_frozen
 from imagefactory.run.keeping import keep_failure, new_record, timed
 from imagefactory.run.outcome import Ending
 from imagefactory.run.parcel import LIMIT_BYTES, unpack
@@ -89,7 +90,8 @@ def submit_run(plan: RunPlan, mode: Mode, link: Link, report: Report) -> RunReco
         job={"via": "unicore", "mode": mode.value, "site": link.unicore.core, "tag": plan.id},
         commands=[["POST", f"{link.unicore.core}/jobs"], list(plan.launch)],
     )
-    write_job(job, record.folder / "job")
+    record.folder.mkdir(parents=True, exist_ok=True)
+    write_job(job, record.folder / "job", draw_frozen(plan, record.folder))
     write_text(record.folder / "parameters.json", plan.parameters_text)
     write_record(record)
     return go_on(record, link, report)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from imagefactory.base.errors import FactoryError, ServiceAway, ToolFailed, TrustRefused
+from imagefactory.base.errors import FactoryError, ServiceAway, ToolFailed, TrustRefused, UsageFault
 from imagefactory.base.ordinary import ordinary_runner
 from imagefactory.base.process import Done, Runner
 from imagefactory.base.report import Report, size
@@ -111,7 +111,16 @@ class ProgramShell:
 
 @contextmanager
 def open_shell(access: Access, report: Report) -> Iterator[SiteShell]:
-    """A way to a site's login node; with ssh, one connection that is closed at the end."""
+    """A way to a site's login node; with ssh, one connection that is closed at the end.
+
+    Raises UsageFault for a site that is reached by UNICORE only.
+    """
+    if access.kind == "unicore":
+        raise UsageFault(
+            "this site has no shell for us",
+            where="access.kind: unicore",
+            fix="use access kind: ssh",
+        )
     if access.kind == "local":
         yield ProgramShell(access.where, ordinary_runner(report), list, lambda _done: None)
         return

@@ -35,6 +35,8 @@ COMPILE_PACKAGES = {
     "make": "make",
     "pkg-config": "pkg-config",
 }
+# Only to look at reports, as the tests do.
+BROWSER_PACKAGES = {"chromium": "chromium"}
 FUSE = Path("/dev/fuse")
 SERVICE_MANAGER = Path("/run/systemd/system")  # there while systemd runs: sd_booted(3)
 SUBID_COUNT = 65536
@@ -74,8 +76,8 @@ class SetupPlan:
         return lines or ["nothing to do: all that is needed is there"]
 
 
-def plan_setup(report: Report) -> SetupPlan:
-    """What is missing on this machine; changes nothing.
+def plan_setup(report: Report, *, browser: bool = False) -> SetupPlan:
+    """What is missing on this machine; changes nothing. With `browser`, a browser too.
 
     Raises ConfigurationFault where IMAGEFACTORY_APPTAINER names one that will not do.
     """
@@ -84,7 +86,7 @@ def plan_setup(report: Report) -> SetupPlan:
     known = _user_exists(name)
     build = not has_apptainer(report)
     return SetupPlan(
-        packages=missing(PACKAGES, is_there),
+        packages=missing(PACKAGES | (BROWSER_PACKAGES if browser else {}), is_there),
         make_user=None if known else name,
         subids_for=None if not known or _has_subids(name) else name,
         fuse=fuse_mode_to_change(FUSE),

@@ -189,5 +189,5 @@ def test_the_image_from_a_lock_gives_the_same_spikes(
     ]
     assert [run.machine["nodes"] for run in runs] == [["c1", "c2"]] * 4
     assert len({run.image["sif"] for run in runs}) == 2
-    verdicts = [compare(runs[0], other).verdict for other in runs[1:]]
+    verdicts = [compare(runs[:1], [other]).verdict for other in runs[1:]]
     assert verdicts == [Verdict.IDENTICAL] * 3

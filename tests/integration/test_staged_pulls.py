@@ -71,7 +71,8 @@ CUTS = {Kind.CUT, Kind.RESUMED, Kind.WHOLE, Kind.TWO_CUT}
 PASSING = {Kind.BUSY, Kind.BROKEN}
 ANSWERED = {*PASSING, Kind.REFUSED, Kind.MISSING}
 PULLERS = {Kind.TWO: 2, Kind.TEN: 10, Kind.TWO_CUT: 2}
-CURL_ASKS = 4  # as often does stage_one.sh let curl ask a registry that is busy
+# As often do curl (stage_one.sh) and then Apptainer 1.5.3 (tried) ask a registry that is busy.
+CURL_ASKS, APPTAINER_ASKS = 4, 3
 
 
 @dataclass
@@ -109,7 +110,7 @@ class Draw:
         if self.kind is Kind.WHOLE:  # the third answer is Apptainer's
             return {0} if self.times < 3 else {13}
         if self.kind in PASSING:
-            return {0} if self.curl and self.times <= CURL_ASKS else {13}
+            return {0} if self.times < APPTAINER_ASKS + CURL_ASKS * self.curl else {13}
         bad = {
             Kind.CUT: 13, Kind.REFUSED: 15, Kind.MISSING: 14, Kind.ALTERED: 16, Kind.SHORT: 16,
             Kind.FULL: 12,

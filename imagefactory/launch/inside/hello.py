@@ -1,4 +1,4 @@
-"""Run in every rank of a trial: start MPI through its C library alone, say rank and size.
+"""Run in every rank of a trial: start MPI through its C library alone, say rank, size and library.
 
 Argument: the MPI library. Only the standard library of any Python 3 is used.
 """
@@ -21,7 +21,10 @@ def main(path: str) -> None:
     library.MPI_Comm_rank(world, ctypes.byref(rank))
     library.MPI_Comm_size(world, ctypes.byref(size))
     library.MPI_Barrier(world)
-    print(f"IMAGEFACTORY-HELLO {rank.value} {size.value}", flush=True)
+    name, length = ctypes.create_string_buffer(8192), ctypes.c_int()
+    library.MPI_Get_library_version(name, ctypes.byref(length))
+    told = " ".join(name.value.decode("utf-8", "replace").split())[:60]
+    print(f"IMAGEFACTORY-HELLO {rank.value} {size.value} {told}", flush=True)
     library.MPI_Finalize()
 
 

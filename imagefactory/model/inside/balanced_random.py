@@ -4,9 +4,10 @@ An ordinary PyNN script: `python3 balanced_random.py nest [seed=7 n_exc=400 ...]
 process; start.py beside it runs it on the ranks of a job. The parameters, their defaults and
 meanings are in balanced-random.json.
 
-Everything that is drawn here is drawn by NumPy from `seed`, whole on every rank, so that the
-network does not depend on how many ranks and threads share it. Only the Poisson trains come from
-the simulator; in NEST they depend on its seed and on the number of virtual processes.
+Everything that is drawn here is drawn by NumPy, whole on every rank, so that the network does not
+depend on how many ranks and threads share it. Only the Poisson trains come from the simulator; in
+NEST they depend on its seed and on the number of virtual processes. A frozen run takes all of it,
+its input spikes too, from a file that was drawn once (`draw`, `save`, `load`).
 """
 
 from __future__ import annotations
@@ -49,6 +50,20 @@ class Network:
     inputs: Any | None
 
 
+@dataclass
+class Drawn:
+    """All that is random in a run, by names of populations, and of projections ("a to b").
+
+    `start` has membrane potentials (mV), `rows` a row of source, target, weight (nA) and delay (ms)
+    for each connection, `trains` the input spikes as rows of neuron and time step, in order; empty
+    where the simulator draws them.
+    """
+
+    start: dict[str, np.ndarray]
+    rows: dict[str, np.ndarray]
+    trains: dict[str, np.ndarray]
+
+
 def default_parameters(variant: str = "stationary") -> dict[str, Any]:
     """Every parameter with its default for this variant."""
     table = json.loads((Path(__file__).parent / "balanced-random.json").read_text("utf-8"))
@@ -56,6 +71,11 @@ def default_parameters(variant: str = "stationary") -> dict[str, Any]:
         name: entry.get("variants", {}).get(variant, entry["default"])
         for name, entry in table["parameters"].items()
     } | {"variant": variant}
+
+
+def network_seed(parameters: dict[str, Any]) -> int:
+    """The seed of connections, weights and delays."""
+    return int(parameters["network_seed"] or parameters["seed"])
 
 
 def stream(seed: int, name: str) -> np.random.Generator:
@@ -71,44 +91,98 @@ def setup(sim: Any, parameters: dict[str, Any], threads: int = 1) -> None:
         max_delay=MAX_DELAY,
         threads=threads,
         rng_seed=parameters["seed"],
-        spike_precision="on_grid",
+        spike_precision=parameters["spike_precision"],
     )
     if sim.__name__ == "pyNN.nest":
+        nest = import_module("nest")
+        if nest.rng_type != parameters["rng"]:
+            nest.SetKernelStatus({"rng_type": parameters["rng"], "rng_seed": parameters["seed"]})
         # PyNN calls GetConnections between Connect calls; with compressed spikes and two or more
         # ranks NEST 3.6 to 3.10 then delivers spikes to wrong targets, without an error.
-        import_module("nest").use_compressed_spikes = not parameters["delivery_guard"]
+        nest.use_compressed_spikes = not parameters["delivery_guard"]
 
 
-def build(sim: Any, parameters: dict[str, Any]) -> Network:
+def sizes_of(parameters: dict[str, Any]) -> dict[str, int]:
+    """The recorded populations, in canonical order."""
+    return {"excitatory": parameters["n_exc"], "inhibitory": parameters["n_inh"]}
+
+
+def cell_of(parameters: dict[str, Any]) -> dict[str, float]:
+    """The neuron's parameters."""
+    return UPSTREAM_CELL if parameters["variant"] == "upstream" else STATIONARY_CELL
+
+
+def draw(parameters: dict[str, Any]) -> Drawn:
+    """Draw all that is random, apart from trains that the simulator is to draw."""
+    sizes, cell = sizes_of(parameters), cell_of(parameters)
+    start = {
+        name: stream(parameters["seed"], f"v {name}").uniform(cell["v_reset"], cell["v_thresh"], n)
+        for name, n in sizes.items()
+    }
+    rows = {
+        f"{source} to {target}": connections(parameters, source, target, sizes)
+        for source in sizes
+        for target in sizes
+    }
+    trains = {}
+    if parameters["frozen"]:
+        trains = {name: draw_trains(parameters, name, size) for name, size in sizes.items()}
+    return Drawn(start, rows, trains)
+
+
+def save(drawn: Drawn, path: Path) -> None:
+    """Write what was drawn, as NumPy's npz."""
+    tables = {
+        f"{kind}/{name}": table
+        for kind in ("start", "rows", "trains")
+        for name, table in getattr(drawn, kind).items()
+    }
+    np.savez_compressed(path, **tables)
+
+
+def load(path: Path) -> Drawn:
+    """Read what `save` wrote."""
+    drawn = Drawn({}, {}, {})
+    with np.load(path, allow_pickle=False) as file:
+        for key in file.files:
+            kind, _, name = key.partition("/")
+            getattr(drawn, kind)[name] = file[key]
+    return drawn
+
+
+def build(sim: Any, parameters: dict[str, Any], drawn: Drawn | None = None) -> Network:
     """Create and connect the network."""
-    upstream = parameters["variant"] == "upstream"
-    cell = UPSTREAM_CELL if upstream else STATIONARY_CELL
-    sizes = {"excitatory": parameters["n_exc"], "inhibitory": parameters["n_inh"]}
+    drawn = drawn or draw(parameters)
     recorded = {}
-    for name, size in sizes.items():
-        population = sim.Population(size, sim.IF_curr_exp(**cell), label=name)
-        start = stream(parameters["seed"], f"v {name}").uniform(
-            cell["v_reset"], cell["v_thresh"], size
-        )
-        population.initialize(v=start)
+    for name, size in sizes_of(parameters).items():
+        population = sim.Population(size, sim.IF_curr_exp(**cell_of(parameters)), label=name)
+        population.initialize(v=drawn.start[name])
         population.record("spikes")
         recorded[name] = population
-    drives = [drive(sim, parameters, name, each) for name, each in recorded.items()]
+    drives = [
+        drive(sim, parameters, name, each, drawn.trains.get(name))
+        for name, each in recorded.items()
+    ]
     for source in recorded:
         for target in recorded:
-            rows = connections(parameters, source, target, sizes)
+            rows = drawn.rows[f"{source} to {target}"]
             connect(sim, recorded[source], recorded[target], rows, source)
+    upstream = parameters["variant"] == "upstream"
     inputs = add_input(sim, parameters, recorded["excitatory"]) if upstream else None
     return Network(list(recorded.values()), drives, inputs)
 
 
-def drive(sim: Any, parameters: dict[str, Any], name: str, population: Any) -> Any:
-    """Give each neuron a Poisson source of its own."""
-    source = sim.Population(
-        population.size,
-        sim.SpikeSourcePoisson(rate=parameters["external_rate_hz"], duration=1e9),
-        label=f"drive of {name}",
-    )
+def drive(
+    sim: Any, parameters: dict[str, Any], name: str, population: Any, trains: np.ndarray | None
+) -> Any:
+    """Give each neuron a Poisson source of its own, or the trains that were drawn for it."""
+    if trains is None:
+        cell = sim.SpikeSourcePoisson(rate=parameters["external_rate_hz"], duration=1e9)
+    else:
+        edges = np.searchsorted(trains[:, 0], np.arange(1, population.size))
+        times = [part * parameters["dt_ms"] for part in np.split(trains[:, 1], edges)]
+        cell = sim.SpikeSourceArray(spike_times=[sequence(part) for part in times])
+    source = sim.Population(population.size, cell, label=f"drive of {name}")
     weight = parameters["weight_exc_na"] * parameters["weight_scale"]
     sim.Projection(
         source,
@@ -120,15 +194,41 @@ def drive(sim: Any, parameters: dict[str, Any], name: str, population: Any) -> A
     return source
 
 
+def sequence(times: np.ndarray) -> Any:
+    """PyNN's own kind of list, without which it takes an array for the values of many cells."""
+    return import_module("pyNN.parameters").Sequence(times)
+
+
+def draw_trains(parameters: dict[str, Any], name: str, size: int) -> np.ndarray:
+    """Poisson trains on the grid, as rows of neuron and time step; several spikes in one step are
+    several rows.
+
+    None is at or before the shortest delay, which PyNN takes off the times.
+    """
+    rng = stream(parameters["seed"], f"trains {name}")
+    first = round(MIN_DELAY / parameters["dt_ms"]) + 1
+    last = round(parameters["duration_ms"] / parameters["dt_ms"])
+    mean = parameters["external_rate_hz"] * parameters["dt_ms"] / 1000
+    counts = rng.poisson(mean * max(0, last - first + 1), size)
+    steps = [np.sort(rng.integers(first, last + 1, count)) for count in counts]
+    neurons = np.repeat(np.arange(size), counts)
+    return np.column_stack([neurons, np.concatenate(steps)]).astype(np.int64)
+
+
 def connections(
     parameters: dict[str, Any], source: str, target: str, sizes: dict[str, int]
 ) -> np.ndarray:
     """One projection as rows of source, target, weight (nA), delay (ms)."""
-    rng = stream(parameters["seed"], f"{source} to {target}")
+    seed = network_seed(parameters)
+    rng = stream(seed, f"{source} to {target}")
     pairs = draw_pairs(rng, parameters, sizes[source], sizes[target], source == target)
     weights = draw_weights(rng, parameters, source, len(pairs))
     delays = draw_delays(rng, parameters, len(pairs))
-    return np.column_stack([pairs, weights, delays])
+    rows = np.column_stack([pairs, weights, delays])
+    if parameters["synapse_loss"]:
+        lost = stream(seed, f"lost {source} to {target}").random(len(rows))
+        rows = rows[lost >= parameters["synapse_loss"]]
+    return rows
 
 
 def draw_pairs(
@@ -184,7 +284,7 @@ def connect(sim: Any, pre: Any, post: Any, rows: np.ndarray, receptor: str) -> N
 def add_input(sim: Any, parameters: dict[str, Any], excitatory: Any) -> Any:
     """Upstream's input population: all to all, silent until `simulate` sets its rate."""
     inputs = sim.Population(INPUT_SIZE, sim.SpikeSourcePoisson(rate=0.0, duration=1e9), label="in")
-    rng = stream(parameters["seed"], "input")
+    rng = stream(network_seed(parameters), "input")
     pre, post = np.indices((INPUT_SIZE, excitatory.size)).reshape(2, -1)
     weights = np.maximum(rng.normal(INPUT_MEAN, INPUT_SD, len(pre)), 0.0)
     weights = np.rint(weights / QUANTUM) * QUANTUM * parameters["weight_scale"]
@@ -220,7 +320,9 @@ def spikes(parameters: dict[str, Any], network: Network) -> tuple[np.ndarray, np
         ids, times = block.segments[0].spiketrains.multiplexed
         times = np.asarray(getattr(times, "magnitude", times), dtype=float) / parameters["dt_ms"]
         step = np.rint(times)
-        if len(times) and np.abs(times - step).max() > 1e-3:
+        if parameters["spike_precision"] == "off_grid":
+            step = np.ceil(times - 1e-6)
+        elif len(times) and np.abs(times - step).max() > 1e-3:
             raise ValueError("spike times are not on the grid: is spike_precision on_grid?")
         ids = np.asarray(ids, dtype=np.int64)
         neurons.append(ids - int(population.first_id) + place["first"])

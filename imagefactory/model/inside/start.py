@@ -9,6 +9,7 @@ the guard found another fault (guard.py).
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import importlib.metadata
 import json
 import os
@@ -18,6 +19,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ import numpy as np
 
 WRONG_WORLD = 90
 OUTPUT = Path("output")
+FROZEN = Path("inside") / "frozen.npz"
 PACKAGES = {"pynn": "pyNN", "numpy": "numpy", "neo": "neo", "mpi4py": "mpi4py"}
 # Odd constants of splitmix64 (Steele, Lea and Flood 2014), and one starting value a lane.
 MIX = (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
@@ -243,12 +246,28 @@ def kernel_facts(sim_nest: Any, sim: Any) -> dict[str, Any]:
     }
 
 
+def drawn_facts(drawn: Any) -> dict[str, Any]:
+    """Digests of the start values and of the input spikes; None where the simulator draws them."""
+    return {
+        "start": table_digest(drawn.start),
+        "input": table_digest(drawn.trains) if drawn.trains else None,
+    }
+
+
+def table_digest(tables: Mapping[str, np.ndarray]) -> str:
+    """sha256 over named arrays."""
+    hasher = hashlib.sha256()
+    for name in sorted(tables):
+        hasher.update(f"{name} {tables[name].dtype.str} {tables[name].shape}".encode())
+        hasher.update(np.ascontiguousarray(tables[name]).tobytes())
+    return f"sha256:{hasher.hexdigest()}"
+
+
 def run_network(job: dict[str, Any], seen: dict[str, Any]) -> dict[str, Any]:
     """Build and simulate; writes the spikes and returns what is to be added to the rank's file."""
     began = time.perf_counter()
     hide_nest_config()
     quiet()
-    import balanced_random
     import nest
     import pyNN.nest as sim
 
@@ -256,21 +275,23 @@ def run_network(job: dict[str, Any], seen: dict[str, Any]) -> dict[str, Any]:
         hint = "NEST in this image was built without MPI."
         leave(wrong_world(job["ranks"], nest.num_processes, "NEST itself", hint))
     parameters = job["parameters"]
+    model = import_module(job["model"].replace("-", "_"))
     imported = time.perf_counter()
-    balanced_random.setup(sim, parameters, job["threads"])
-    network = balanced_random.build(sim, parameters)
+    model.setup(sim, parameters, job["threads"])
+    drawn = model.load(FROZEN) if parameters.get("frozen") else model.draw(parameters)
+    network = model.build(sim, parameters, drawn)
     built = time.perf_counter()
-    balanced_random.simulate(sim, parameters, network)
+    model.simulate(sim, parameters, network)
     simulated = time.perf_counter()
-    neuron, step = balanced_random.spikes(parameters, network)
-    populations = balanced_random.populations(network)
+    neuron, step = model.spikes(parameters, network)
+    populations = model.populations(network)
     write_whole(
         OUTPUT / f"spikes-{seen['rank']}.npz",
         lambda stream: np.savez(stream, neuron=neuron, step=step),
     )
     found = {
         "versions": seen["versions"] | {"nest": nest.__version__},
-        "network": local_network(nest, network) | kernel_facts(nest, sim),
+        "network": local_network(nest, network) | kernel_facts(nest, sim) | drawn_facts(drawn),
         "populations": populations,
         "timings": {
             "import_s": round(imported - began, 3),

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import httpx
 
 MODULE = "imagefactory.sandbox.unicore"
+DAEMON = "/sbin/start-stop-daemon"  # an ordinary user's PATH lacks it
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
 CALL_SECONDS = 30.0
@@ -110,9 +111,6 @@ def own_process(settings: SandboxSettings) -> int | None:
         return None
     is_ours = MODULE.encode() in words and os.fsencode(unicore_folder(settings)) in words
     return pid if is_ours else None
-
-
-DAEMON = "/sbin/start-stop-daemon"  # an ordinary user's PATH lacks it
 
 
 def daemon_argv(settings: SandboxSettings, ports: Mapping[str, int]) -> list[str]:

@@ -51,6 +51,11 @@ def test_an_unknown_verb_shows_the_nearest(capsys: pytest.CaptureFixture[str]) -
         (("sites", "bookwrom"), 2, "bookwrom"),
         (("models", "balanced"), 2, "did you mean 'balanced-random'?"),
         (("compare", "a", "b"), 2, "there is no run 'a'"),
+        (("compare", "a"), 2, "there is one side only"),
+        (("compare", "a", "b", "--seeds", "3", "--frozen"), 2, "2 errors"),
+        (("compare", "a", "b", "--ranks", "2"), 2, "--ranks says nothing about runs"),
+        (("compare", "--sites", "here", "there"), 2, "which image is to be compared?"),
+        (("compare", "--sites", "here", "here", "--image", "x"), 2, "here is given twice"),
         (("run", "x.sif", "--site", "here", "--set", "seed"), 2, "sets nothing"),
     ],
 )

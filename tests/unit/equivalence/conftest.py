@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,10 @@ DT, DURATION = 0.1, 200.0
 MakeRun = Callable[..., RunRecord]
 
 
-def spikes_from(pairs: list[tuple[int, int]]) -> Spikes:
+def spikes_from(pairs: list[tuple[int, int]], dt: float = DT) -> Spikes:
     """Spikes from (step, neuron) pairs in any order."""
     ordered = np.array(sorted(pairs), dtype=np.int64).reshape(-1, 2)
-    return Spikes(ordered[:, 1].copy(), ordered[:, 0].copy(), DT, DURATION, POPULATIONS)
+    return Spikes(ordered[:, 1].copy(), ordered[:, 0].copy(), dt, DURATION, POPULATIONS)
 
 
 def random_pairs(seed: int, count: int = 300) -> list[tuple[int, int]]:
@@ -40,7 +40,7 @@ def record_of(name: str, **changed: Any) -> RunRecord:
         site="here",
         model="balanced-random",
         backend="nest",
-        image={"reference": "oras://127.0.0.1:5000/p/nest:1", "sif": f"sha256:{'a' * 64}"},
+        image={"reference": "oras://h/p/nest:1", "sif": f"sha256:{'a' * 64}", "size": 1},
         geometry={"nodes": 1, "ranks": 2, "threads": 1, "virtual_processes": 2},
         parameters={
             "seed": 7, "dt_ms": DT, "duration_ms": DURATION, "warmup_ms": 50.0,
@@ -68,6 +68,15 @@ def _with(record: RunRecord, changed: dict[str, Any]) -> RunRecord:
             value = inside
         record = replace(record, **{section: value})
     return record
+
+
+def records_of(letter: str, seeds: Iterable[int], make: MakeRun, **changed: Any) -> list[RunRecord]:
+    """Runs that differ by their seed, each with a network of its own; spikes are of the seed."""
+    found = []
+    for seed in seeds:
+        facts = {"parameters__seed": seed, "network__digest": f"{seed:032x}"} | changed
+        found.append(make(f"run-{letter}{seed}", spikes_from(random_pairs(seed)), **facts))
+    return found
 
 
 @pytest.fixture

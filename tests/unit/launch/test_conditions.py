@@ -44,6 +44,9 @@ FACTS: Facts = {
         ("site.kernel >= 5.0.3", None),  # a series may be older or newer than a release of it
         ("site.kernel in 5.0.0, 5.0.1", None),
         ("site.kernel >= 4.18", True),
+        ("site.pmix is 5.0.7", True),  # it calls itself 5.0.7a1
+        ("site.pmix in 5.0.6, 5.0.7", True),
+        ("site.pmix is not 5.0.8", True),
     ],
 )
 def test_a_condition(line: str, expected: bool | None) -> None:

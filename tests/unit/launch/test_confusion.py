@@ -61,3 +61,10 @@ def test_what_ranks_printed(text: str, status: int, started: bool, word: str) ->
 def test_the_line_that_tells_most() -> None:
     outcome = read_outcome("noise\nPMIX ERROR: UNREACHABLE\nPMIX ERROR: later\n", 2, 1)
     assert outcome.line == "PMIX ERROR: UNREACHABLE"
+
+
+def test_another_library_than_the_images_is_no_start() -> None:
+    text = "IMAGEFACTORY-HELLO 0 2 Open MPI v5.0.8\nIMAGEFACTORY-HELLO 1 2 Open MPI v4.1.4\n"
+    assert read_outcome(text, 2, 0, "4.1.4").word == "SILENT: another MPI library"
+    assert not read_outcome(text, 2, 0, "4.1.4").started
+    assert read_outcome(text, 2, 0).started

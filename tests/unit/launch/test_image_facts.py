@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from imagefactory.base.errors import ConfigurationFault, ToolFailed
 from imagefactory.launch.image_facts import needed_isa, read_image, wanted
 from imagefactory.launch.lookup import side_from, text_of_side
 from imagefactory.launch.sif import Entry, parse_listing, partition_of
+from tests.conftest import Golden
 from tests.unit.launch.samples import NEST
 
 LIB = "/usr/lib/x86_64-linux-gnu"
@@ -232,3 +235,19 @@ def test_facts_as_text_and_back() -> None:
 def test_facts_that_are_damaged(text: str) -> None:
     with pytest.raises(ConfigurationFault):
         side_from(text, "here")
+
+
+def test_bytes_without_sense_never_end_the_reader() -> None:
+    dice = random.Random(6)  # noqa: S311 - no secret is made of it
+    for _ in range(60):
+        files = {path: text + dice.randbytes(dice.randrange(400)) for path, text in DEBIAN.items()}
+        victim = dice.choice(sorted(files))
+        files[victim] = dice.randbytes(dice.randrange(3000))
+        found = read(files)
+        assert found["mpi"] in {"Open MPI", "", None}
+        assert found["architecture"] == "amd64"
+
+
+def test_facts_for_people(golden: Golden) -> None:
+    lines = replace(NEST, hwloc=None, verbs=()).lines()
+    golden.check("launch/image-facts.txt", "\n".join(lines) + "\n")

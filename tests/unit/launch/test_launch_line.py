@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from imagefactory.launch import ImageSide, SiteSide, Verdict, make_launch_line, preflight
+from imagefactory.launch import ImageSide, Launch, SiteSide, Verdict, make_launch_line, preflight
 from imagefactory.launch.launch_line import LaunchLine
 from imagefactory.site import Access, Launcher, Scheduler, Site, shell_lines
 from tests.conftest import Golden
@@ -44,6 +44,7 @@ def line(image: ImageSide, place: SiteSide, kind: str, clean: bool = False) -> L
 
 
 FABRIC = replace(PSSLURM, fabric=("mlx5_0",))
+PRRTE = replace(SLURM, launcher="prrte")
 NOTHING = SiteSide(launcher="slurm")
 CASES = {
     "here": (NEST, SiteSide(launcher="own"), "here"),
@@ -82,9 +83,16 @@ def test_our_own_line_never_fails_its_own_rules(name: str) -> None:
 
 
 def test_a_line_typed_by_hand_would_have_failed() -> None:
-    from imagefactory.launch import Launch
-
     assert preflight(OPEN_MPI_5, PSSLURM, Launch("pspmix", "sharens")).verdict is Verdict.FAIL
+
+
+@pytest.mark.parametrize("place", [PRRTE, replace(PSSLURM, launcher="psmgmt")])
+def test_open_mpi_4_is_told_who_started_it(place: SiteSide) -> None:
+    """Measured under both: N singletons with exit status 0."""
+    assert preflight(NEST, place, Launch("pmix")).of(Verdict.FAIL)[0].rule == "open-mpi-4-direct"
+    made = make_launch_line(NEST, site("slurm"), place, "x.sif", ["true"], ranks=2)
+    assert made.launch.settings["OMPI_MCA_schizo"] == "ompi"
+    assert not preflight(NEST, place, made.launch).of(Verdict.FAIL)
 
 
 def test_clean_hands_the_launcher_variables_on(golden: Golden) -> None:

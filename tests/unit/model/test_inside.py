@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from imagefactory.model import find_model, resolve_parameters
+from imagefactory.model import find_model, freeze, resolve_parameters
 
 MODEL = find_model("balanced-random")
 SIZES = {"excitatory": 60, "inhibitory": 20}
@@ -78,6 +78,51 @@ def test_weight_scale_changes_weights_and_nothing_else() -> None:
     scaled = network.connections(parameters(weight_scale=1.02), "excitatory", "excitatory", SIZES)
     assert np.array_equal(plain[:, [0, 1, 3]], scaled[:, [0, 1, 3]])
     assert np.array_equal(plain[:, 2] * 1.02, scaled[:, 2])
+
+
+def test_runs_of_one_network_seed_share_the_network_and_nothing_else() -> None:
+    small = {"n_exc": 40, "n_inh": 10, "duration_ms": 300, "warmup_ms": 20, "frozen": True}
+    a, b = (network.draw(parameters(seed=seed, network_seed=99, **small)) for seed in (7, 8))
+    assert all(np.array_equal(a.rows[name], b.rows[name]) for name in a.rows)
+    assert not np.array_equal(a.start["excitatory"], b.start["excitatory"])
+    assert start.table_digest(a.trains) != start.table_digest(b.trains)
+    own = network.draw(parameters(seed=99, **small))
+    assert all(np.array_equal(a.rows[name], own.rows[name]) for name in a.rows)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.5])
+def test_lost_synapses_are_lost_and_the_others_stay(share: float) -> None:
+    sizes = {"excitatory": 400, "inhibitory": 100}
+    whole = network.connections(parameters(), "excitatory", "inhibitory", sizes)
+    fewer = network.connections(parameters(synapse_loss=share), "excitatory", "inhibitory", sizes)
+    assert len(fewer) / len(whole) == pytest.approx(1 - share, abs=0.02)
+    assert {tuple(row) for row in fewer} < {tuple(row) for row in whole}
+
+
+def test_drawn_trains_are_poisson_on_the_grid() -> None:
+    given = parameters(frozen=True, external_rate_hz=1000, duration_ms=2000, dt_ms=0.1)
+    trains = network.draw_trains(given, "excitatory", 50)
+    assert trains.dtype == np.int64
+    assert (np.diff(trains[:, 0]) >= 0).all()
+    same = np.diff(trains[:, 0]) == 0
+    assert (np.diff(trains[:, 1])[same] >= 0).all()
+    assert trains[:, 1].min() > 10, "after the shortest delay"
+    assert trains[:, 1].max() <= 20000
+    counts = np.bincount(trains[:, 0], minlength=50)
+    assert counts.mean() == pytest.approx(1999, rel=0.02)
+    assert counts.var() / counts.mean() == pytest.approx(1, abs=0.6)
+    assert (np.diff(trains[:, 1])[same] == 0).any(), "more than one in a step"
+
+
+def test_what_was_drawn_is_shipped_whole(tmp_path: Path) -> None:
+    given = parameters(frozen=True, n_exc=40, n_inh=10, duration_ms=100, warmup_ms=20)
+    freeze(MODEL, given, tmp_path / "frozen.npz")
+    drawn, loaded = network.draw(given), network.load(tmp_path / "frozen.npz")
+    for kind in ("start", "rows", "trains"):
+        assert start.table_digest(getattr(loaded, kind)) == start.table_digest(getattr(drawn, kind))
+    facts = start.drawn_facts(loaded)
+    assert facts["input"].startswith("sha256:")
+    assert start.drawn_facts(network.draw(parameters(n_exc=40)))["input"] is None
 
 
 def parts_of(rows: np.ndarray[Any, Any]) -> list[str]:

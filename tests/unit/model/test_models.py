@@ -98,3 +98,9 @@ def test_network_digest_does_not_depend_on_how_ranks_share() -> None:
     assert MODEL.network_digest(shared) == "00000000000000ffffffffffffffffff"
     over = [["ffffffffffffffff", "0000000000000000"], ["0000000000000002", "0000000000000000"]]
     assert MODEL.network_digest(over) == "0000000000000001" + "0" * 16
+
+
+def test_what_cannot_be_frozen() -> None:
+    said = refusal(frozen=True, variant="upstream", spike_precision="off_grid")
+    assert "the upstream variant cannot be frozen" in said
+    assert "a frozen input is on the grid" in said

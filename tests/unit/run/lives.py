@@ -280,7 +280,7 @@ def _next(world: World, life: Life, run: str, dice: random.Random | None) -> Non
 
 
 def known(run: str) -> bool:
-    from imagefactory.run import runs_folder
+    from imagefactory.run.record import runs_folder
 
     return (runs_folder() / run / "record.json").is_file()
 

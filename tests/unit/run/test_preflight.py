@@ -10,6 +10,7 @@ from imagefactory.base.errors import VerdictAgainst
 from imagefactory.base.report import Silent
 from imagefactory.launch import Launch, Preflight, SiteSide, Verdict, preflight
 from imagefactory.run import execute, list_records
+from imagefactory.run.ensemble import execute_ensemble, spread
 from imagefactory.run.keeping import new_record
 from tests.unit.launch.samples import NEST, SLURM
 from tests.unit.run.fake_site import make_plan, slurm_site
@@ -43,3 +44,20 @@ def test_the_plan_says_it() -> None:
     lines = replace(make_plan(slurm_site()), preflight=BAD).lines()
     assert "pre-flight: FAIL" in lines
     assert any(line.startswith("pre-flight: FAIL protocol") for line in lines)
+
+
+def test_an_ensemble_is_refused_too() -> None:
+    plan = spread(replace(make_plan(slurm_site()), preflight=BAD), [1, 2])
+    with pytest.raises(VerdictAgainst, match="older protocol"):
+        execute_ensemble(plan, Silent())
+    assert not list_records()
+
+
+def test_each_run_of_an_ensemble_has_an_instance_of_its_own() -> None:
+    """Two tasks of a job array may be on one node at once."""
+    plan = make_plan(slurm_site())
+    launch, after = (*plan.launch, f"instance://{plan.id}"), (f"stop {plan.id}",)
+    runs = spread(replace(plan, launch=launch, after=after), [1, 2]).runs
+    assert [one.launch[-1] for one in runs] == ["instance://r1-1", "instance://r1-2"]
+    assert [one.after for one in runs] == [("stop r1-1",), ("stop r1-2",)]
+    assert all(f"{one.folder}:{one.folder}" in one.launch for one in runs)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from imagefactory.base.errors import ConfigurationFault, UsageFault
-from imagefactory.run import RunRecord, read_record, runs_folder
-from imagefactory.run.record import list_records, write_record
+from imagefactory.run import RunRecord, read_record
+from imagefactory.run.record import list_records, runs_folder, write_record
 
 
 def record(name: str) -> RunRecord:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from imagefactory.base.errors import ServiceAway, TrustRefused
+from imagefactory.base.errors import ServiceAway, TrustRefused, UsageFault
 from imagefactory.base.process import Done
-from imagefactory.run.shell import explain_ssh, ssh_argv
+from imagefactory.base.report import Silent
+from imagefactory.run.shell import explain_ssh, open_shell, ssh_argv
 from imagefactory.site import Access
 from tests.conftest import Golden
 
@@ -44,3 +45,8 @@ def test_failures(status: int, text: str, kind: type[Exception] | None) -> None:
     if error:
         assert text in str(error)
         assert "ssh -p 2201 me@login.example.org" in str(error) or "known_hosts" in str(error)
+
+
+def test_a_site_behind_unicore_has_no_shell() -> None:
+    with pytest.raises(UsageFault, match="no shell"), open_shell(Access("unicore"), Silent()):
+        pass

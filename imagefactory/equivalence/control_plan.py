@@ -1,0 +1,128 @@
+"""Which controls are tried, with which runs, and what came of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from imagefactory.base.errors import UsageFault, nearest
+from imagefactory.base.report import Report
+from imagefactory.equivalence.control_page import (
+    Found,
+    document_controls,
+    explain_controls,
+    list_failings,
+    write_up,
+)
+from imagefactory.equivalence.controls import RUNS, TRIALS, Ensemble, Group, list_groups
+from imagefactory.equivalence.margins import Margins
+
+if TYPE_CHECKING:
+    from imagefactory.equivalence.control_runs import RunCache
+
+USUAL_SECONDS = 7.0  # of a run in the mean, where two cores make two at a time
+
+
+@dataclass(frozen=True)
+class ControlPlan:
+    """The controls to try, the runs that there are, and the margins."""
+
+    groups: tuple[Group, ...]
+    cache: RunCache
+    margins: Margins
+
+    @property
+    def ensembles(self) -> list[Ensemble]:
+        """Both sides of every control."""
+        every = [control for group in self.groups for control in group.controls]
+        return [side for control in every for side in (control.a, control.b)]
+
+    def lines(self) -> list[str]:
+        """The plan, for people."""
+        missing, wanted = self.cache.count(self.ensembles)
+        lines = [f"runs are kept in {self.cache.folder}"]
+        for group in self.groups:
+            names = ", ".join(control.name for control in group.controls)
+            lines.append(f"{group.title}: {names}")
+        about = missing * USUAL_SECONDS / 60
+        lines.append(f"{missing} of {wanted} runs are to be made at most, about {about:.0f} min")
+        lines.append(f"{TRIALS} trials a control, {RUNS} seeds a side")
+        return lines
+
+
+@dataclass(frozen=True)
+class ControlResult:
+    """What came of the controls of a plan."""
+
+    plan: ControlPlan
+    found: Found
+
+    @property
+    def image(self) -> str:
+        """What was run, in words."""
+        record = self.plan.cache.read(self.plan.ensembles[0])[0]
+        versions = record.versions
+        return (
+            f"NEST {versions.get('nest')}, PyNN {versions.get('pynn')}, image "
+            f"{self.plan.cache.sif[:19]}"
+        )
+
+    @property
+    def failings(self) -> list[str]:
+        """Every rate that is not as it should be."""
+        return list_failings(self.found)
+
+    @property
+    def text(self) -> str:
+        """For a terminal."""
+        return explain_controls(self.found)
+
+    @property
+    def page(self) -> str:
+        """For the docs."""
+        return write_up(self.found, self.image, self.plan.margins)
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """For JSON."""
+        return document_controls(self.found, self.image, self.plan.margins)
+
+
+def plan_controls(image: Path, words: Sequence[str], margins: Margins) -> ControlPlan:
+    """The controls of which the name or the group's title has one of `words`; all without words.
+
+    Raises UsageFault for a word that no control has, or an image that is not there.
+    """
+    from imagefactory.equivalence.control_runs import RunCache  # needs NumPy
+
+    if not image.is_file():
+        raise UsageFault("there is no such image file", where=str(image), fix="give a SIF")
+    groups = list_groups()
+    names = [f"{group.title} {each.name}" for group in groups for each in group.controls]
+    for word in words:
+        if not any(word.lower() in name.lower() for name in names):
+            known = [each.name for group in groups for each in group.controls]
+            raise UsageFault(f"no control has the word {word!r}", fix=nearest(word, known))
+    if words:
+        groups = tuple(
+            filter(lambda group: group.controls, (_only(each, words) for each in groups))
+        )
+    return ControlPlan(groups, RunCache(image), margins)
+
+
+def _only(group: Group, words: Sequence[str]) -> Group:
+    kept = tuple(
+        control
+        for control in group.controls
+        if any(word.lower() in f"{group.title} {control.name}".lower() for word in words)
+    )
+    return replace(group, controls=kept)
+
+
+def try_controls(plan: ControlPlan, report: Report) -> ControlResult:
+    """Make the runs that are missing, and try every control of the plan."""
+    from imagefactory.equivalence.control_trials import try_all
+
+    return ControlResult(plan, try_all(plan.groups, plan.cache, plan.margins, report))

@@ -1,0 +1,227 @@
+"""The shipped controls: real runs of which the truth is known, and what must come of them. Pure.
+
+A control compares two ensembles. SAME must not end DIFFERENT, and OTHER must never end EQUIVALENT
+or IDENTICAL; sources of the list: docs/equivalence.md.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from imagefactory.base.files import digest_of_text
+from imagefactory.equivalence.comparison import Verdict
+
+MODEL = "balanced-random"
+RUNS = 10  # a side of a trial
+TRIALS = 200
+SEED = 3  # of the draws
+MOST_FALSE_PASSES = 0.01
+MOST_FALSE_ALARMS = 0.05
+LEAST_REACHED = 0.9  # of the trials of a SAME control that is to end EQUIVALENT or IDENTICAL
+PASSES = (Verdict.EQUIVALENT, Verdict.IDENTICAL)
+# 500 neurons with the in-degrees of the 1250: the same regime at two fifths of the price.
+SMALL = {"n_exc": 400, "n_inh": 100, "connection_probability": 0.25, "warmup_ms": 500.0}
+FROZEN = {**SMALL, "network_seed": 1, "duration_ms": 10500.0}
+# Seeds spread differently on each draw of a network: one alone would flatter the margins.
+SECOND = {**FROZEN, "network_seed": 2}
+FREE = {**SMALL, "duration_ms": 5500.0}
+# Pairs of runs need no statistics: as small as a network can be and still be busy.
+TINY = {
+    "n_exc": 120, "n_inh": 30, "external_rate_hz": 4000.0, "duration_ms": 300.0, "warmup_ms": 100.0,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Runs that differ by their seed alone: `count` seeds from `first` on."""
+
+    parameters: Mapping[str, Any]
+    first: int
+    count: int = 12
+    ranks: int = 1
+    threads: int = 1
+
+    @property
+    def seeds(self) -> range:
+        """The seed of each run."""
+        return range(self.first, self.first + self.count)
+
+    @property
+    def probe(self) -> Ensemble:
+        """One run of the same parameters, but tiny: what the model's files make of them."""
+        return replace(self, parameters={**self.parameters, **TINY}, first=1, count=1)
+
+    def overrides(self, seed: int) -> dict[str, Any]:
+        """The model's parameters of one run."""
+        return {**self.parameters, "seed": seed}
+
+
+@dataclass(frozen=True)
+class Control:
+    """Two ensembles, which may be one, and whether they are `same` in truth.
+
+    `wanted` are the verdicts that each trial should end with: a control whose difference the
+    margins or the runs cannot show may end INCONCLUSIVE, and says so here. With `change` the
+    second side is the first one's runs, changed after the fact (control_runs.CHANGES). `paired`
+    controls compare runs of equal seed, one by one.
+    """
+
+    name: str
+    same: bool
+    wanted: tuple[str, ...]
+    a: Ensemble
+    b: Ensemble
+    paired: bool = False
+    change: str = ""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Controls that share their reference and the reason why they are tried."""
+
+    title: str
+    controls: tuple[Control, ...] = field(default_factory=tuple)
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What came of a control's trials.
+
+    `counts` is how many ended with each verdict; `why` what decided it; `needed` the median of the
+    runs a side that its INCONCLUSIVE trials asked for (None: none did, or no number would do).
+    """
+
+    control: Control
+    counts: Mapping[Verdict, int]
+    why: str
+    needed: int | None = None
+
+    @property
+    def trials(self) -> int:
+        """How many there were."""
+        return sum(self.counts.values())
+
+    def share(self, *verdicts: Verdict) -> float:
+        """The share of trials that ended with one of these."""
+        return sum(self.counts.get(verdict, 0) for verdict in verdicts) / self.trials
+
+    @property
+    def errors(self) -> float:
+        """The share of false alarms where the truth is the same, else of false passes."""
+        return self.share(Verdict.DIFFERENT) if self.control.same else self.share(*PASSES)
+
+    def failings(self) -> Iterator[str]:
+        """What is not as the goals want it."""
+        limit = MOST_FALSE_ALARMS if self.control.same else MOST_FALSE_PASSES
+        if self.errors > limit:
+            what = "false alarms" if self.control.same else "false passes"
+            yield f"{100 * self.errors:.1f} % {what}, at most {100 * limit:g} % are allowed"
+        if set(self.control.wanted) <= set(PASSES) and self.share(*PASSES) < LEAST_REACHED:
+            yield (
+                f"{100 * self.share(*PASSES):.1f} % {' or '.join(self.control.wanted)}, "
+                f"{100 * LEAST_REACHED:g} % are wanted"
+            )
+        usual = max(self.counts, key=lambda verdict: self.counts[verdict])
+        if usual not in self.control.wanted:
+            yield f"most trials end {usual}, wanted is {' or '.join(self.control.wanted)}"
+
+
+def _against(reference: Ensemble, base: Mapping[str, Any], wanted: Mapping[str, str]) -> Group:
+    """The statistical controls of one kind of network; `wanted` by the control's name."""
+    changed: dict[str, tuple[bool, int, dict[str, Any]]] = {
+        "other random numbers (Philox)": (True, 501, {"rng": "Philox_64"}),
+        "spikes off the grid": (True, 601, {"spike_precision": "off_grid"}),
+        "weights +2 %": (False, 101, {"weight_scale": 1.02}),
+        "2 % of synapses lost": (False, 201, {"synapse_loss": 0.02}),
+        "5 % of synapses lost": (False, 401, {"synapse_loss": 0.05}),
+        "time step 1 ms": (False, 301, {"dt_ms": 1.0}),
+    }
+    found = [Control("other seeds", True, _words(wanted["other seeds"]), reference, reference)]
+    for name, (same, first, parameters) in changed.items():
+        if name in wanted:
+            other = Ensemble({**base, **parameters}, first)
+            found.append(Control(name, same, _words(wanted[name]), reference, other))
+    return Group("", tuple(found))
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+def list_groups() -> tuple[Group, ...]:
+    """All controls, in the order of the table."""
+    frozen = _against(
+        Ensemble(FROZEN, 1, 20), FROZEN,
+        {
+            "other seeds": "EQUIVALENT", "other random numbers (Philox)": "EQUIVALENT",
+            "spikes off the grid": "EQUIVALENT",
+            "weights +2 %": "DIFFERENT INCONCLUSIVE", "2 % of synapses lost": "DIFFERENT",
+            "5 % of synapses lost": "DIFFERENT", "time step 1 ms": "DIFFERENT",
+        },
+    )  # fmt: skip
+    second = _against(
+        Ensemble(SECOND, 701, 20), SECOND,
+        # Its seeds spread more: 10 runs a side do not always suffice, and the table says so.
+        {"other seeds": "EQUIVALENT INCONCLUSIVE", "weights +2 %": "DIFFERENT INCONCLUSIVE"},
+    )  # fmt: skip
+    free = _against(
+        Ensemble(FREE, 1, 20), FREE,
+        {
+            "other seeds": "INCONCLUSIVE EQUIVALENT", "weights +2 %": "INCONCLUSIVE",
+            "2 % of synapses lost": "INCONCLUSIVE DIFFERENT",
+            "5 % of synapses lost": "INCONCLUSIVE DIFFERENT",
+            "time step 1 ms": "INCONCLUSIVE DIFFERENT",
+        },
+    )  # fmt: skip
+    return (
+        Group("one network, windows of 10 s", frozen.controls),
+        Group("another network, windows of 10 s", second.controls),
+        Group("a network of its own each run, windows of 5 s", free.controls),
+        Group("run by run, equal seeds", _list_paired()),
+    )
+
+
+def _list_paired() -> tuple[Control, ...]:
+    two = Ensemble(TINY, 1, ranks=2)
+
+    def other(name: str, wanted: str, changed: Mapping[str, Any], **split: int) -> Control:
+        same = wanted == "IDENTICAL"
+        shape = {"ranks": 2, **split}
+        return Control(
+            name, same, (wanted,), two, Ensemble({**TINY, **changed}, 1, **shape), paired=True
+        )
+
+    def made(name: str, wanted: str, change: str) -> Control:
+        return Control(name, False, (wanted,), two, two, paired=True, change=change)
+
+    defect = other("delivery guard off, 2 ranks", "INVALID", {"delivery_guard": False})
+    return (
+        other("other split: 1 rank of 2 threads", "IDENTICAL", {}, ranks=1, threads=2),
+        other("weights +2 %, equal seeds", "DIFFERENT", {"weight_scale": 1.02}),
+        defect,
+        Control(
+            "the same, and the record hides it", False, ("DIFFERENT",), two, defect.b, paired=True,
+            change="hide compression",
+        ),
+        other("silent network", "INVALID", {"external_rate_hz": 0.0}),
+        made("spikes one step later", "DIFFERENT", "shift"),
+        made("two neurons swapped", "DIFFERENT", "swap"),
+        made("no spikes in the file", "INVALID", "empty"),
+        made("run cut at its half", "INVALID", "truncate"),
+        made("file cut", "INVALID", "cut file"),
+    )  # fmt: skip
+
+
+def key_of(image: str, model: str, ensemble: Ensemble, parameters: Mapping[str, Any]) -> str:
+    """The name of one run in the cache: of all that decides its spikes.
+
+    `image` is the SIF's digest, `model` that of the model, `parameters` are complete.
+    """
+    document = {
+        "image": image, "model": model, "ranks": ensemble.ranks, "threads": ensemble.threads,
+        "parameters": dict(parameters),
+    }  # fmt: skip
+    return digest_of_text(json.dumps(document, sort_keys=True)).hex[:24]
