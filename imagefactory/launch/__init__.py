@@ -1,5 +1,7 @@
 """Will an image start at a site, and how: facts of both, rules, verdict, launch line."""
 
+from imagefactory.launch.bench import Bench, judge_bench
+from imagefactory.launch.bench_script import bench_script
 from imagefactory.launch.checking import check_launch
 from imagefactory.launch.doctor import Diagnosis, diagnose, loud_fault, silent_fault
 from imagefactory.launch.facts import ImageSide, Launch, SiteSide
@@ -14,6 +16,7 @@ from imagefactory.launch.site_facts import side_of
 
 __all__ = [
     "GUARD",
+    "Bench",
     "Diagnosis",
     "Finding",
     "ImageSide",
@@ -23,10 +26,12 @@ __all__ = [
     "Probed",
     "SiteSide",
     "Verdict",
+    "bench_script",
     "check_launch",
     "diagnose",
     "expectation",
     "guard_faults",
+    "judge_bench",
     "known_image",
     "loud_fault",
     "make_launch_line",

@@ -9,6 +9,7 @@ from types import ModuleType
 
 from imagefactory.run.artefact import write_job
 from imagefactory.run.at_sites import execute_at_sites, plan_at_sites
+from imagefactory.run.benching import bench_site
 from imagefactory.run.description import Job, Mode, describe
 from imagefactory.run.diagnosing import diagnose_any
 from imagefactory.run.ensemble import execute_ensemble, finish_ensemble, spread
@@ -29,6 +30,7 @@ __all__ = [
     "RunRecord",
     "SiteShell",
     "Via",
+    "bench_site",
     "cancel",
     "clean_store",
     "describe",
