@@ -31,6 +31,7 @@ from imagefactory.base.report import Console
 from imagefactory.base.values import ImageRef
 from imagefactory.equivalence.measures import Window, choose_cells, measure, measure_pieces
 from imagefactory.image import build, find_apptainer, plan_build, rebuild
+from imagefactory.launch import GUARD
 from imagefactory.model import Population, Spikes, find_model, resolve_parameters
 from imagefactory.recipe import load_recipe
 from imagefactory.registry import pull, push
@@ -363,12 +364,26 @@ def measure_run(sif: Path, report: Console) -> list[Row]:
     return [Row("one rank, 1 s of the model, in the image", ours, "same files, chroot", other, "")]
 
 
+def measure_guard(sif: Path, report: Console) -> Row:
+    """What the guard adds to a rank's start, against the imports of the program; of two ranks the
+    slower one."""
+    small = {"duration_ms": 10.0, "warmup_ms": 0.0}
+    plan = plan_run(str(sif), "here", "balanced-random", report=report, overrides=small)
+    timings = execute(plan, report).timings
+    spent = timings["guard_s"] + timings["guard_exchange_s"]
+    what = (
+        f"guard of a rank ({1000 * timings['guard_s']:.1f} ms of its own, "
+        f"{1000 * timings['guard_exchange_s']:.1f} ms with the other)"
+    )
+    return Row(what, spent, "the rank's imports", timings["import_s"], "ms, not seconds")
+
+
 def write_model(folder: Path) -> Path:
     """A run folder of the model for one rank."""
     model = find_model("balanced-random")
     for place in (folder, folder / "inside", folder / "output"):
         ordinary_folder(place)
-    for path in model.files:
+    for path in (*model.files, GUARD):
         shutil.copyfile(path, folder / "inside" / path.name)
     parameters = resolve_parameters(model, {"duration_ms": 1000.0})
     document = {
@@ -405,7 +420,7 @@ def main() -> None:
         rows.append(measure_rebuild(report))
         rows += measure_leaf(Path(folder), report)
     sif = build(plan_build(load_recipe(TOP / "recipes" / "nest"), report), report).sif
-    rows.append(measure_check(sif))
+    rows += [measure_check(sif), measure_guard(sif, report)]
     was_up = load_sandbox() is not None
     try:
         registry = up(report).registry

@@ -24,6 +24,7 @@ VERBS = {
     "run": ("run", "Run a model from an image at a site."),
     "runs": ("run", "The runs so far."),
     "store": ("store", "The images in a site's store; remove what no run needs."),
+    "doctor": ("doctor", "What the log of a run, or any log, says."),
     "job": ("job", "A run as a UNICORE job description."),
     "compare": ("compare", "Say whether two runs computed the same."),
     "controls": ("controls", "How often compare errs, on real runs of which the truth is known."),

@@ -1,4 +1,4 @@
-"""imagefactory site check, imagefactory site probe."""
+"""imagefactory site check, imagefactory site probe, imagefactory site bench."""
 
 from __future__ import annotations
 
@@ -71,3 +71,25 @@ def probe(session: Session, name: str) -> None:
     with open_shell(chosen.access, session.report) as shell:
         probed = probe_site(chosen, shell)
     session.show(probed, "\n".join(probed.lines()))
+
+
+@site.command()
+@click.argument("image")
+@click.option("--site", "name", required=True, help="A site of `imagefactory sites`.")
+@click.option("--module", default="numpy", show_default=True, help='Its import is timed; "": none.')
+@click.option("--reset", is_flag=True, help="Set the site's floors anew, from this benchmark.")
+@verb()
+def bench(session: Session, image: str, name: str, module: str, reset: bool) -> None:
+    """Measure two ranks of IMAGE at a site: latency, bandwidth, MPI_Init, import, start; in the
+    image and on the host, with the lanes that the MPI library names.
+
+    The first benchmark of a site sets its floor. Exit status 3 where the image is below it.
+
+    \b
+    Example: imagefactory site bench nest.sif --site here
+    """
+    from imagefactory.run import bench_site
+
+    result = bench_site(image, name, session.report, module=module, reset=reset)
+    session.show(result, "\n".join(result.lines()))
+    sys.exit(_EXIT.get(str(result.verdict), 0))

@@ -9,7 +9,9 @@ from types import ModuleType
 
 from imagefactory.run.artefact import write_job
 from imagefactory.run.at_sites import execute_at_sites, plan_at_sites
+from imagefactory.run.benching import bench_site
 from imagefactory.run.description import Job, Mode, describe
+from imagefactory.run.diagnosing import diagnose_any
 from imagefactory.run.ensemble import execute_ensemble, finish_ensemble, spread
 from imagefactory.run.execute import execute
 from imagefactory.run.handle import RunHandle, list_runs, open_run, start
@@ -28,9 +30,11 @@ __all__ = [
     "RunRecord",
     "SiteShell",
     "Via",
+    "bench_site",
     "cancel",
     "clean_store",
     "describe",
+    "diagnose_any",
     "execute",
     "execute_at_sites",
     "execute_ensemble",

@@ -13,6 +13,7 @@ from imagefactory.base.errors import FactoryError
 from imagefactory.base.files import write_text
 from imagefactory.base.report import Report
 from imagefactory.model import find_model, read_spikes, write_spikes
+from imagefactory.run.diagnosing import fabric_of
 from imagefactory.run.facts import read_ranks, record_facts
 from imagefactory.run.keeping import keep_failure, launcher_version, timed
 from imagefactory.run.outcome import Ending, Outcome, judge
@@ -30,7 +31,10 @@ def collect(
         output = _fetch(record, fetch)
     ranks = read_ranks(output)
     log = _keep_log(record, output)
-    outcome = judge(ending, record.geometry["ranks"], ranks, log, _place(record, site))
+    fabric = fabric_of(site.name)
+    outcome = judge(
+        ending, record.geometry["ranks"], ranks, log, _place(record, site), fabric
+    )  # fmt: skip
     facts: dict[str, Any] = record_facts(model, ranks)
     timings = record.timings | facts.pop("timings")
     machine = record.machine | facts.pop("machine")

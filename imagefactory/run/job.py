@@ -10,6 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from imagefactory.launch import GUARD
 from imagefactory.model import Model
 from imagefactory.site import Setting, Site, shell_lines
 
@@ -46,8 +47,13 @@ class Geometry:
         return self.ranks * self.threads
 
 
-def parameters_text(model: Model, geometry: Geometry, parameters: Mapping[str, Any]) -> str:
-    """parameters.json, which every rank reads."""
+def parameters_text(
+    model: Model,
+    geometry: Geometry,
+    parameters: Mapping[str, Any],
+    expect: Mapping[str, Any] | None = None,
+) -> str:
+    """parameters.json, which every rank reads; `expect` is what the guard holds a run to."""
     document = {
         "schema": SCHEMA,
         "model": model.name,
@@ -55,6 +61,7 @@ def parameters_text(model: Model, geometry: Geometry, parameters: Mapping[str, A
         "ranks": geometry.ranks,
         "threads": geometry.threads,
         "parameters": dict(parameters),
+        "expect": dict(expect or {}),
     }
     return json.dumps(document, indent=2) + "\n"
 
@@ -145,5 +152,5 @@ def _queue_options(site: Site) -> list[str]:
 
 def parcel_of(model: Model, parameters: str, job: str) -> dict[str, str | Path]:
     """What is sent into the run's folder, by relative name."""
-    inside = {f"inside/{path.name}": path for path in model.files}
+    inside = {f"inside/{path.name}": path for path in (*model.files, GUARD)}
     return {"parameters.json": parameters, "job.sh": job, **inside}

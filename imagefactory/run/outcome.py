@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from imagefactory.base.errors import FactoryError, NoVerdict, ToolFailed
+from imagefactory.launch import diagnose, guard_faults, loud_fault, read_text, silent_fault
 from imagefactory.run.states import JobState
-from imagefactory.site import read_log
 
 TAIL_LINES = 15
 WRONG_WORLD = 90  # start.py: the MPI world has not the size that was asked for
@@ -51,9 +51,16 @@ class Outcome:
 
 
 def judge(
-    ending: Ending, ranks: int, seen: Sequence[Mapping[str, Any]], log: str, where: str
+    ending: Ending,
+    ranks: int,
+    seen: Sequence[Mapping[str, Any]],
+    log: str,
+    where: str,
+    fabric: bool | None = None,
 ) -> Outcome:
-    """Did all ranks of one world finish? Exit status 0 does not tell: N singletons have it too."""
+    """Did all ranks of one world finish, and well? Exit status 0 does not tell: N singletons have
+    it too, and so has a run over TCP beside a fabric (`fabric`: the site has one; None: unknown).
+    """
     if ending.state is JobState.CANCELLED:
         return _ended(ending, f"the job was cancelled{_said(ending)}", where, "run it again", log)
     if ending.state is JobState.TIMEOUT:
@@ -62,11 +69,21 @@ def judge(
     alone = _singletons(ending, ranks, seen, log, where)
     if alone:
         return alone
+    guarded = guard_faults(seen)
+    if guarded:
+        detail = "\n".join([*(f"{what} ({name})" for what, name, _ in guarded), _tail(log)])
+        what, name, fix = guarded[0]
+        return _failed(f"the guard stopped the run: {what} ({name})", where, fix, detail)
     if ending.exit_status is None:
         what = f"the job ended without a result{_said(ending)}: its node or Slurm stopped it"
         return _failed(what, where, "run it again; ask the site if it repeats", log)
     if ending.exit_status != 0:
         return _crash(ending.exit_status, ranks, seen, log, where)
+    found = diagnose(read_text(log), fabric)
+    silent = silent_fault(found)
+    if silent is not None:
+        what = f"exit status 0, but {silent.symptom.cause}"
+        return _failed(what, where, silent.symptom.fix, "\n".join(silent.told()))
     finished = sorted(rank["rank"] for rank in seen if rank.get("state") == "finished")
     if finished != list(range(ranks)):
         what = f"{len(finished)} of {ranks} ranks finished, although the exit status is 0"
@@ -100,7 +117,7 @@ def _crash(
     status: int, ranks: int, seen: Sequence[Mapping[str, Any]], log: str, where: str
 ) -> Outcome:
     first = find_crash(log)
-    symptom = read_log(log)
+    fault = loud_fault(diagnose(read_text(log)))
     if first is None:
         what = f"the run ended with exit status {status}"
         lines = log
@@ -109,8 +126,10 @@ def _crash(
         host = host or next((str(s["host"]) for s in seen if s.get("rank") == rank), "")
         what = f"rank {rank} of {ranks}{f' on {host}' if host else ''} ended: {how}"
         lines = rank_lines(log, rank) or log
-    if symptom is not None:
-        return _failed(f"{what}: {symptom.cause}", where, symptom.fix, log)
+    if fault is not None:
+        known = fault.symptom
+        detail = "\n".join([_tail(log), *fault.told()])
+        return _failed(f"{what}: {known.cause}", where, known.fix, detail)
     return _failed(what, where, "read the whole log: its path stands above", lines)
 
 

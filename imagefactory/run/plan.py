@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -15,7 +15,14 @@ from imagefactory.base.errors import Fault, UsageFault
 from imagefactory.base.files import digest_of
 from imagefactory.base.report import Report, size
 from imagefactory.base.values import Digest, ImageRef
-from imagefactory.launch import Preflight, known_image, make_launch_line, preflight, side_of
+from imagefactory.launch import (
+    Preflight,
+    expectation,
+    known_image,
+    make_launch_line,
+    preflight,
+    side_of,
+)
 from imagefactory.model import Model, find_model, resolve_parameters
 from imagefactory.run.job import FOLDER, Geometry, Via, job_text, parameters_text, program_of
 from imagefactory.run.staging import stage_one_arguments, stored_image
@@ -55,6 +62,8 @@ class RunPlan:
     after: tuple[str, ...] = ()
     preflight: Preflight | None = None
     force: bool = False
+    # What the guard in every rank holds the run to: see launch/inside/guard.py.
+    expect: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def job(self) -> str:
@@ -66,7 +75,7 @@ class RunPlan:
     @property
     def parameters_text(self) -> str:
         """The text of parameters.json."""
-        return parameters_text(self.model, self.geometry, self.parameters)
+        return parameters_text(self.model, self.geometry, self.parameters, self.expect)
 
     @property
     def stage_arguments(self) -> list[str]:
@@ -165,6 +174,7 @@ def plan_run(
         after=made.after,
         preflight=preflight(side, known, made.launch, names=(image, place.name), line=made.text),
         force=force,
+        expect=expectation(side, made.launch),
     )
 
 

@@ -12,6 +12,7 @@ import pytest
 from imagefactory.base.ordinary import give, ordinary_folder, ordinary_user
 from imagefactory.base.process import Done
 from imagefactory.image import Apptainer
+from imagefactory.launch import GUARD
 from imagefactory.model import Spikes, find_model, read_spikes, resolve_parameters
 
 MODEL = find_model("balanced-random")
@@ -40,7 +41,7 @@ class Lab:
         run = ordinary_folder(self.folder / name)
         for place in (run / "inside", run / "output"):
             ordinary_folder(place)
-        for file in MODEL.files:
+        for file in (*MODEL.files, GUARD):
             shutil.copy(file, run / "inside")
         job = {
             "schema": 1, "model": MODEL.name, "backend": "nest", "ranks": ranks,

@@ -2,7 +2,8 @@
 
 `python3 inside/start.py parameters.json`, in the run's folder. Needs only what the image has.
 Files: output/rank-<host>-<pid>.json (before the network is built, and again at the end) and
-output/spikes-<rank>.npz. Exit status 90: the MPI world is not of the size that was asked for.
+output/spikes-<rank>.npz. Exit status 90: the MPI world is not of the size that was asked for; 91:
+the guard found another fault (guard.py).
 """
 
 from __future__ import annotations
@@ -303,17 +304,40 @@ def run_network(job: dict[str, Any], seen: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def leave(text: str) -> None:
-    """One line on standard error, then exit status 90."""
+def leave(text: str, status: int = WRONG_WORLD) -> None:
+    """One line on standard error, then the end."""
     sys.stderr.write(f"{text}\n")  # in one piece: ranks write at the same time
     sys.stderr.flush()
-    sys.exit(WRONG_WORLD)
+    sys.exit(status)
+
+
+def prove(
+    world: tuple[Any, int, int, str | None],
+    job: Mapping[str, Any],
+    seen: dict[str, Any],
+    announced: Mapping[str, str | None],
+) -> dict[str, Any]:
+    """What the guard saw, with its timings for the rank's file; ends the rank where it is wrong."""
+    import guard
+
+    communicator, rank, _, library = world
+    found = guard.guard(communicator, job.get("expect") or {}, announced, library)
+    timings = found.pop("timings")
+    seen |= {"guard": found}
+    if found["faults"]:
+        write_rank(seen)
+        if rank == 0:
+            for fault in found["faults"]:
+                sys.stderr.write(f"imagefactory: {fault['what']}\n")
+        leave(f"imagefactory: rank {rank} does not start the program", guard.GUARD_FAILED)
+    return timings
 
 
 def main(path: str) -> None:
     """Run one rank of the job that `path` describes."""
     # Before MPI starts: Open MPI sets PMIX_ names of its own, also in a singleton.
     pmix = pmix_announcement(os.environ)
+    announced = {"namespace": pmix["namespace"], "server": pmix["server_version"]}
     job = json.loads(Path(path).read_text("utf-8"))
     world = join_world()
     seen = first_look(world, pmix)
@@ -321,6 +345,7 @@ def main(path: str) -> None:
     fault = check_world(job["ranks"], seen)
     if fault:
         leave(fault)
+    guarding = prove(world, job, seen, announced)
     try:
         found = run_network(job, seen)
     except Exception:
@@ -330,6 +355,7 @@ def main(path: str) -> None:
         if world[0] is not None and world[2] > 1:
             world[0].Abort(1)
         sys.exit(1)
+    found["timings"] |= guarding
     write_rank(seen | found | {"state": "finished"})
 
 

@@ -46,6 +46,7 @@ def test_parameters() -> None:
         "ranks": 4,
         "threads": 1,
         "parameters": dict(plan.parameters),
+        "expect": dict(plan.expect),
     }
 
 
