@@ -24,6 +24,8 @@ found = guard.guard(MPI.COMM_WORLD, json.loads(sys.argv[1]), announced, MPI.Get_
 sys.stdout.write("GUARD" + json.dumps(found | {"size": MPI.COMM_WORLD.Get_size()}) + "\\n")
 """
 Try = Callable[..., list[dict[str, Any]]]
+# One user namespace for each rank, with the user's own number: PMIx refuses another one.
+UNSHARED = ("unshare", "--user", "--map-current-user")
 
 
 @pytest.fixture
@@ -41,7 +43,7 @@ def two_ranks(apptainer: Apptainer, nest_sif: Path) -> Try:
         words += ["python3", str(folder / "trial.py"), json.dumps(expect)]
         extra = {"OMPI_MCA_plm": "isolated"}
         done = apptainer.execute(
-            nest_sif, words, options=("--bind", str(folder), *options), extra=extra
+            nest_sif, words, options=("--bind", str(folder), *options), extra=extra, timeout=60
         )
         lines = [line for line in done.output.splitlines() if line.startswith("GUARD")]
         return [json.loads(line.removeprefix("GUARD")) for line in lines]
@@ -59,12 +61,12 @@ def test_ranks_that_are_well_pass(two_ranks: Try) -> None:
 
 
 def test_ranks_in_namespaces_of_their_own_are_seen(two_ranks: Try) -> None:
-    found = two_ranks({"sharing": "container"}, before=("unshare", "--user"))
+    found = two_ranks({"sharing": "container"}, before=UNSHARED)
     assert [fault["symptom"] for one in found for fault in one["faults"]] == [
         "namespaces-differ",
         "namespaces-differ",
     ]
-    assert two_ranks({"sharing": "none"}, before=("unshare", "--user"))[0]["faults"] == []
+    assert two_ranks({"sharing": "none"}, before=UNSHARED)[0]["faults"] == []
 
 
 def test_a_library_from_outside_is_seen(
