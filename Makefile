@@ -2,7 +2,7 @@
 VENV := .venv/bin
 V ?=
 
-.PHONY: demo test lint bench lock clean
+.PHONY: demo test lint bench confusion lock clean
 
 demo: .venv/ready
 	@$(VENV)/imagefactory setup $(V)
@@ -24,6 +24,11 @@ bench: .venv/ready
 	@$(VENV)/imagefactory setup $(V)
 	@$(VENV)/python benchmarks/bench.py
 	@IMAGEFACTORY_LIVES=600 IMAGEFACTORY_PULLS=2000 IMAGEFACTORY_RUNS=100 IMAGEFACTORY_CONTROLS=all $(VENV)/pytest -q -s tests/integration/test_lives.py tests/integration/test_staged_pulls.py tests/integration/test_many.py tests/integration/test_controls.py
+
+confusion: .venv/ready
+	@$(VENV)/imagefactory setup $(V)
+	@$(VENV)/imagefactory image build recipes/nest --output build/nest.sif $(V)
+	@$(VENV)/python benchmarks/confusion.py build/nest.sif
 
 .venv/ready: scripts/bootstrap requirements.lock pyproject.toml
 	@sh scripts/bootstrap

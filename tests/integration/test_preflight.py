@@ -12,6 +12,7 @@ import pytest
 from imagefactory.base.report import Silent
 from imagefactory.base.values import ImageRef
 from imagefactory.launch import (
+    GUARD,
     Launch,
     Probed,
     Verdict,
@@ -23,7 +24,7 @@ from imagefactory.launch import (
     read_sif,
     side_of,
 )
-from imagefactory.launch.confusion import Outcome, Row, counts, read_outcome
+from imagefactory.launch.confusion import Outcome, Row, counts, read_outcome, watched
 from imagefactory.launch.lookup import known_image
 from imagefactory.run import open_shell
 from imagefactory.site import load_site
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from imagefactory.sandbox import Sandbox
 
 SITES = {"bookworm": "4.2", "trixie": "5.0"}
-HELLO = Path(__file__).parents[2] / "imagefactory" / "launch" / "inside" / "hello.py"
+HELLO = GUARD.parent / "hello.py"
 WRONG = {
     "nothing": Launch("pmix", "sharens"),
     "cleanenv": Launch("pmix", "sharens", ("--cleanenv",)),
@@ -102,6 +103,7 @@ def test_what_was_said_is_what_happens(probed: Probed, reference: str, nest_sif:
             rows.append(Row(site.name, "nest", name, said, (), happened))
         shell.run(f"rm -rf {folder}", timeout=60)
     assert counts(rows) == {"right": len(WRONG), "WRONG": 0, "unknown": 0}, rows
+    assert watched(rows)["WRONG"] == 0, rows
 
 
 def start(shell: object, apptainer: str, launch: Launch, folder: str) -> Outcome:
@@ -111,10 +113,11 @@ def start(shell: object, apptainer: str, launch: Launch, folder: str) -> Outcome
     words += [f"{folder}/x.sif", "python3", f"{folder}/hello.py", "libmpi.so.40"]
     script = (
         f"cat >{folder}/hello.py <<'END'\n{HELLO.read_text('utf-8')}END\n"
+        f"cat >{folder}/guard.py <<'END'\n{GUARD.read_text('utf-8')}END\n"
         f"cd {folder}; timeout 30 {shlex.join(words)} 2>&1"
     )
     done = shell.run(script, timeout=120)  # type: ignore[attr-defined]
-    return read_outcome(done.output, 2, done.status)
+    return read_outcome(done.output, 2, done.status, {"sharing": "sharens", "mpi": "4.1.4"})
 
 
 def test_the_line_of_a_probed_site(probed: Probed, nest_sif: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from imagefactory.launch.confusion import Outcome, Row, counts, read_outcome, table
@@ -9,7 +11,8 @@ from imagefactory.launch.rules import Verdict
 from tests.conftest import Golden
 
 GOOD, LOUD = Outcome(2, 0, (2, 2)), Outcome(2, 1, ())
-SILENT = Outcome(2, 0, (1, 1))
+SILENT = Outcome(2, 0, (1, 1), sentinel=("world-of-one",))
+GOOD_LINES = "IMAGEFACTORY-HELLO 0 2 Open MPI v4.1.4\nIMAGEFACTORY-HELLO 1 2 Open MPI v4.1.4\n"
 
 
 def row(verdict: Verdict, outcome: Outcome, fault: str = "nothing") -> Row:
@@ -63,8 +66,57 @@ def test_the_line_that_tells_most() -> None:
     assert outcome.line == "PMIX ERROR: UNREACHABLE"
 
 
+EXPECT = {"sharing": "sharens", "mpi": "4.1.4"}
+
+
+def looked(**changes: object) -> str:
+    """The line of one rank's guard."""
+    same = {
+        "host": "n1", "namespace": "job.1", "server": "5.0.0", "mpi": "Open MPI v4.1.4",
+        "namespaces": dict.fromkeys(("user", "mnt", "pid", "ipc", "net"), "x:[1]"),
+        "libraries": [], "foreign": [],
+    }  # fmt: skip
+    return f"0: IMAGEFACTORY-GUARD {json.dumps(same | changes)}\n"
+
+
 def test_another_library_than_the_images_is_no_start() -> None:
     text = "IMAGEFACTORY-HELLO 0 2 Open MPI v5.0.8\nIMAGEFACTORY-HELLO 1 2 Open MPI v4.1.4\n"
-    assert read_outcome(text, 2, 0, "4.1.4").word == "SILENT: another MPI library"
-    assert not read_outcome(text, 2, 0, "4.1.4").started
+    assert read_outcome(text, 2, 0, EXPECT).word == "SILENT: another MPI library"
+    assert not read_outcome(text, 2, 0, EXPECT).started
     assert read_outcome(text, 2, 0).started
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "named"),
+    [
+        (GOOD_LINES + looked() * 2, 0, ()),
+        (
+            "IMAGEFACTORY-HELLO 0 1\nIMAGEFACTORY-HELLO 0 1\n",
+            0,
+            ("each-rank-alone", "world-of-one"),
+        ),
+        ("IMAGEFACTORY-HELLO 0 3\nIMAGEFACTORY-HELLO 1 3\n", 0, ("wrong-world",)),
+        (GOOD_LINES + looked() + looked(namespace="job.2"), 0, ("two-servers",)),
+        (GOOD_LINES + looked(foreign=["/usr/lib/libmpi.so.40"]), 0, ("foreign-library",)),
+        (GOOD_LINES + looked(foreign=["/wheels/a/lib/libmpi.so.40"]), 0, ()),
+        ("IMAGEFACTORY-GUARD {cut\n", 1, ()),
+        ("OPAL ERROR: Unreachable\n", 1, ("pmix-unreachable",)),
+        ("a line\n", 1, ()),
+    ],
+)
+def test_what_the_sentinel_names(text: str, status: int, named: tuple[str, ...]) -> None:
+    assert read_outcome(text, 2, status, EXPECT, "/wheels/a/").sentinel == named
+
+
+@pytest.mark.parametrize(
+    ("status", "sizes", "named", "judgement"),
+    [
+        (0, (2, 2), (), "right"), (0, (2, 2), ("two-servers",), "WRONG"),
+        (0, (1, 1), (), "WRONG"), (0, (1, 1), ("world-of-one",), "right"),
+        (1, (), (), "unnamed"), (1, (), ("pmix-unreachable",), "right"),
+    ],
+)  # fmt: skip
+def test_the_sentinel_is_judged(
+    status: int, sizes: tuple[int, ...], named: tuple[str, ...], judgement: str
+) -> None:
+    assert row(Verdict.PASS, Outcome(2, status, sizes, sentinel=named)).watched == judgement
