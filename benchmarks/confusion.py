@@ -87,6 +87,12 @@ class Fault:
     slurm_only: bool = False
 
 
+# As probe.sh finds the folder of the shared memory.
+SEGMENTS = (
+    "segments=${PMIX_NSDIR:-$PMIX_SERVER_TMPDIR}; "
+    "for found in /tmp/spmix_appdir_*${SLURM_JOB_ID:-none}.${SLURM_STEP_ID:-none}; do "
+    'test -d "$found" && segments=$found; done'
+)
 FAULTS = (
     Fault("nothing wrong"),
     Fault("--cleanenv", ("--cleanenv",)),
@@ -94,8 +100,8 @@ FAULTS = (
     Fault("--mpi=none", plugin="none", slurm_only=True),
     Fault("--mpi=pmi2", plugin="pmi2", slurm_only=True),
     Fault(
-        "server's folder hidden", before='empty=$(mktemp -d)',
-        binds=('$empty:${PMIX_NSDIR:-$PMIX_SERVER_TMPDIR}',), site={"server_tmpdir_seen": False},
+        "server's folder hidden", before=f"empty=$(mktemp -d); {SEGMENTS}",
+        binds=("$empty:$segments",), site={"server_tmpdir_seen": False},
     ),
     Fault("munge only", before="export PMIX_SECURITY_MODE=munge", site={"security": ("munge",)}),
     Fault("split user namespaces", sharing="none"),
@@ -107,8 +113,8 @@ FAULTS = (
 
 @dataclass(frozen=True)
 class Client:
-    """An MPI: `library` is its path inside, `prefix` its folder there if it was moved, `side` what
-    was read in its files."""
+    """An MPI: the name of its library, `prefix` its folder inside if it was moved there, `side`
+    what was read in its files."""
 
     name: str
     library: str
@@ -173,9 +179,8 @@ def all_clients(sif: Path, wheels: Path) -> list[Client]:
         if libraries:
             own = read_folder(folder, side)
             pmix = f"PMIx {own.pmix}" if own.pmix else "without PMIx"
-            inside = f"/wheels/{folder.name}/lib/{libraries[0].name}"
             title, moved = f"{own.mpi} {own.mpi_version}, {pmix}", f"/wheels/{folder.name}"
-            found.append(Client(title, inside, own, moved))
+            found.append(Client(title, libraries[0].name, own, moved))
     return found
 
 
@@ -205,11 +210,14 @@ def really(
     words = [word.replace("--mpi=PLUGIN", f"--mpi={plugin}") for word in server.words]
     binds = "".join(f' --bind "{bind}"' for bind in fault.binds)
     flags = shlex.join([*(["--sharens"] if sharing == "sharens" else []), *fault.options])
-    exports = "".join(f"export {name}={shlex.quote(text)}; " for name, text in settings.items())
     # mpirun tells its own place to the ranks; our launch lines take that away, too (row 33).
     place = "unset OPAL_PREFIX PMIX_PREFIX; "
     if client.prefix:
+        # It is found as a program finds its library, so that one that leaks in can take its place.
+        path = ":".join([*settings.values(), f"{client.prefix}/lib"])
+        settings = {"APPTAINERENV_LD_LIBRARY_PATH": path}
         place = f"export OPAL_PREFIX={client.prefix} PMIX_PREFIX={client.prefix}; "
+    exports = "".join(f"export {name}={shlex.quote(text)}; " for name, text in settings.items())
     rank = (
         f"{place}{exports}{fault.before or ':'}; exec {server.site.apptainer} exec {flags}{binds} "
         f"--bind {server.folder}:/wheels {server.folder}/sha256-image.sif "

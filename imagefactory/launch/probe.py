@@ -19,7 +19,9 @@ from imagefactory.site import Site
 SECONDS = 900.0
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 _PARENTS = {"slurmstepd": "slurm", "psidforwarder": "psslurm", "prted": "prrte", "orted": "orte"}
-_NAMESPACES = ((r"pspmix_", "psslurm"), (r"slurm\.pmix\.", "slurm"), (r"prterun-", "prrte"))
+_NAMESPACES = (
+    (r"pspmix_", "psslurm"), (r"slurm\.pmix\.", "slurm"), (r"prterun-", "prrte"), (r"\d+$", "orte"),
+)  # fmt: skip
 
 
 class Shell(Protocol):

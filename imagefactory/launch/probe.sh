@@ -1,3 +1,4 @@
+#!/bin/sh
 # Run by `sh -s` on a login node: what a site is like for MPI in containers. Nothing is installed.
 # Arguments: store, work, apptainer, time stamp, then the words that start two ranks on one node
 # (none: the rank part is run here, once). Prints "part<TAB>fact<TAB>value", at the end "end".
@@ -77,16 +78,21 @@ print("yes" if done == 0 else "no, errno %d" % ctypes.get_errno())' \
         done
     fi
 fi
+# Where the segments of shared memory are (pmix-containers.md 1.5 and 3.4). Slurm 22.05 and 24.11 put
+# them into a folder that no variable names, beside their PMIX_SERVER_TMPDIR (measured).
+segments=${PMIX_NSDIR:-${PMIX_SERVER_TMPDIR-}}
+for found in "${SLURM_PMIX_TMPDIR:-/tmp}"/spmix_appdir_*"${SLURM_JOB_ID-}.${SLURM_STEP_ID-}"; do
+    test -z "${PMIX_NSDIR-}" && test -n "${SLURM_STEP_ID-}" && test -d "$found" && segments=$found
+done
+say segments "$segments"
 if test -n "$program" && test -n "$image"; then
     say container "$("$program" exec "$image" sh -c '
 printf "ran"
-# Where the segments of shared memory are (pmix-containers.md 1.5 and 3.4).
-folder=${PMIX_NSDIR:-${PMIX_SERVER_TMPDIR-}}
-if test -n "$folder"; then
-    if test -d "$folder"; then printf " tmpdir-seen"; else printf " tmpdir-hidden"; fi
+if test -n "$1"; then
+    if test -d "$1"; then printf " tmpdir-seen"; else printf " tmpdir-hidden"; fi
 fi
 test -n "${PMIX_NAMESPACE-}" && printf " pmix-announced"
-printf " user-%s" "$(readlink /proc/self/ns/user)"' 2>&1 | tail -n 1)"
+printf " user-%s" "$(readlink /proc/self/ns/user)"' sh "$segments" 2>&1 | tail -n 1)"
 fi
 say over yes
 RANK
