@@ -117,4 +117,4 @@ def test_the_script(golden: Golden) -> None:
     )
     program = GUARD.with_name("pingpong.py").read_text("utf-8")
     assert program in text
-    golden.check("launch/bench.txt", text.replace(program, "PROGRAM\n"))
+    golden.check("launch/bench_script.txt", text.replace(program, "PROGRAM\n"))
