@@ -286,7 +286,9 @@ def _order(value: Any) -> tuple[bool, float, str]:
 
 def _flatten(record: RunRecord) -> dict[str, Any]:
     document = asdict(record)
-    flat = {name: document[name] for name in ("id", "state", "site", "model", "backend")}
+    flat = {
+        name: document[name] for name in ("id", "state", "site", "model", "model_code", "backend")
+    }
     for section in SECTIONS:
         flat |= _leaves(section, document[section] or {})
     return flat

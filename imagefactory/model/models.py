@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from imagefactory.base.errors import Fault, UsageFault, nearest
+from imagefactory.base.files import digest_of, digest_of_text
+from imagefactory.base.values import Digest
 
 SCHEMA = 1
 # The table of a model, and the files of ours that go to the site with it.
@@ -70,6 +72,13 @@ class Model:
     def by_name(self) -> Mapping[str, Parameter]:
         """The parameters by their names."""
         return {parameter.name: parameter for parameter in self.parameters}
+
+    @cached_property
+    def code(self) -> Digest:
+        """One digest of all files that go to the site: equal code makes equal runs."""
+        return digest_of_text(
+            json.dumps({path.name: str(digest_of(path)) for path in self.files}, sort_keys=True)
+        )
 
     @staticmethod
     def network_digest(parts: Sequence[Sequence[str]]) -> str:

@@ -75,8 +75,8 @@ def plan_at_sites(
     nodes: int | None = None,
     overrides: Mapping[str, Any] | None = None,
 ) -> SitesPlan:
-    """Decide `seeds` runs at each site, and look which are there: of the same image, model,
-    geometry and parameters.
+    """Decide `seeds` runs at each site, and look which are there: of the same image, model
+    (its files too), geometry and parameters.
 
     The seeds begin with that of the parameters, at all sites alike, and a tag is resolved once.
     Raises UsageFault for a site that is given twice, and what `plan_run` raises.
@@ -153,6 +153,7 @@ def _is(record: RunRecord, run: RunPlan) -> bool:
         (usable or waiting)
         and (record.site, record.model, record.backend) == (run.site.name, run.model.name, BACKEND)
         and record.image.get("sif") == str(run.image.sif)
+        and record.model_code == str(run.model.code)
         and record.geometry == spread_
         and record.parameters == dict(run.parameters)
     )

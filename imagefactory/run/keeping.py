@@ -45,6 +45,7 @@ def new_record(plan: RunPlan) -> RunRecord:
             "virtual_processes": geometry.virtual_processes,
         },
         parameters=dict(plan.parameters),
+        model_code=str(plan.model.code),
         launcher={
             "name": plan.site.launcher.kind,
             "plugin": plan.site.launcher.plugin or None,

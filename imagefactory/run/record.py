@@ -30,6 +30,7 @@ class RunRecord:
     image: dict[str, Any]  # reference, manifest, sif, size
     geometry: dict[str, int]  # nodes, ranks, threads, virtual_processes
     parameters: dict[str, Any]  # every parameter of the model, the seed among them
+    model_code: str | None = None  # one digest of the model's files
     launcher: dict[str, Any] = field(default_factory=dict)  # name, version, argv
     pmix: dict[str, Any] = field(default_factory=dict)  # server, client, security, datastore
     versions: dict[str, Any] = field(default_factory=dict)  # nest, pynn, numpy, python, mpi, ...

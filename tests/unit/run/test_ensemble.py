@@ -221,6 +221,8 @@ def changed(record: RunRecord, name: str) -> RunRecord:
         "another geometry": replace(record, geometry={**record.geometry, "ranks": 1}),
         "another parameter": replace(record, parameters={**record.parameters, "dt_ms": 0.2}),
         "another backend": replace(record, backend="neuron"),
+        "the model's files before an edit": replace(record, model_code="sha256:00"),
+        "files that nobody noted": replace(record, model_code=None),
         "failed": replace(record, state="FAILED"),
         "never submitted": replace(record, state="PREPARED", job={}),
         "no spikes": replace(record, spikes=None),
@@ -232,7 +234,8 @@ def changed(record: RunRecord, name: str) -> RunRecord:
     "name",
     [
         "another site", "another image", "another geometry", "another parameter", "another backend",
-        "failed", "never submitted", "no spikes",
+        "failed", "never submitted", "no spikes", "the model's files before an edit",
+        "files that nobody noted",
     ],
 )  # fmt: skip
 def test_a_run_of_something_else_is_not_taken(site: ArraySite, name: str) -> None:
