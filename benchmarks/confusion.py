@@ -211,12 +211,13 @@ def really(
     binds = "".join(f' --bind "{bind}"' for bind in fault.binds)
     flags = shlex.join([*(["--sharens"] if sharing == "sharens" else []), *fault.options])
     # mpirun tells its own place to the ranks; our launch lines take that away, too (row 33).
-    place = "unset OPAL_PREFIX PMIX_PREFIX; "
+    place = "unset OPAL_PREFIX PMIX_PREFIX PMIX_INSTALL_PREFIX; "
     if client.prefix:
         # It is found as a program finds its library, so that one that leaks in can take its place.
         path = ":".join([*settings.values(), f"{client.prefix}/lib"])
         settings = {"APPTAINERENV_LD_LIBRARY_PATH": path}
-        place = f"export OPAL_PREFIX={client.prefix} PMIX_PREFIX={client.prefix}; "
+        names = ("OPAL_PREFIX", "PMIX_PREFIX", "PMIX_INSTALL_PREFIX")
+        place = "export " + " ".join(f"{name}={client.prefix}" for name in names) + "; "
     exports = "".join(f"export {name}={shlex.quote(text)}; " for name, text in settings.items())
     rank = (
         f"{place}{exports}{fault.before or ':'}; exec {server.site.apptainer} exec {flags}{binds} "

@@ -18,6 +18,7 @@ unset PYTHONPATH  # a module of the host leaks in (facts/pmix-containers.md 8, e
 unset PYTHONHOME  # a module of the host leaks in (facts/pmix-containers.md 8, env the host leaks)
 unset OPAL_PREFIX  # points at the host's Open MPI (facts/pmix-containers.md 4, row 33)
 unset PMIX_PREFIX  # points at the host's PMIx (facts/pmix-containers.md 4, row 33)
+unset PMIX_INSTALL_PREFIX  # set by mpirun of Open MPI 4.1: ranks of another folder hang (measured: docs/confusion.md)
 unset APPTAINERENV_LD_LIBRARY_PATH  # would put the host's libraries before the image's (facts/pmix-containers.md 3.5, 4 row 31)
 export OMPI_MCA_btl_vader_single_copy_mechanism=none  # ranks of a node may be in different user namespaces, where CMA is refused and big messages hang (facts/pmix-containers.md 2.3 and 4, row 17)
 { apptainer --version; srun --version; srun --mpi=list; } >output/site.txt 2>&1
