@@ -22,7 +22,7 @@ FILE = click.Path(path_type=Path)
 
 # Which runs of a site are meant; without --sites they mean nothing.
 OF_SITES = {
-    "image", "seeds", "model", "ranks", "threads", "nodes", "seed", "pairs", "frozen",
+    "image", "seeds", "model", "backend", "ranks", "threads", "nodes", "seed", "pairs", "frozen",
 }  # fmt: skip
 
 
@@ -114,8 +114,8 @@ def _given(session: Session, sides: tuple[str, ...]) -> list[list[RunRecord]] | 
 
 def _at_sites(
     session: Session, sides: tuple[str, ...], *, image: str | None, seeds: int, model: str,
-    ranks: int, threads: int, nodes: int | None, seed: int | None, pairs: tuple[str, ...],
-    frozen: bool,
+    backend: str, ranks: int, threads: int, nodes: int | None, seed: int | None,
+    pairs: tuple[str, ...], frozen: bool,
 ) -> list[list[RunRecord]] | None:  # fmt: skip
     """The runs of each site, made where they are missing; None after --dry-run."""
     from imagefactory import run as room
@@ -124,7 +124,7 @@ def _at_sites(
         raise UsageFault("which image is to be compared?", fix="--image oras://...")
     plan = room.plan_at_sites(
         image, sides, model, seeds=seeds, report=session.report, ranks=ranks, threads=threads,
-        nodes=nodes, overrides=overrides_of(seed, pairs, frozen=frozen),
+        nodes=nodes, overrides=overrides_of(seed, pairs, frozen=frozen), backend=backend,
     )  # fmt: skip
     if session.dry_run:
         session.show_plan(plan)

@@ -75,7 +75,7 @@ def write(session: Session, folder: Path, **options: Any) -> None:
 
 
 def _job(
-    session: Session, image: str, site: str, model: str, ranks: int, threads: int,
+    session: Session, image: str, site: str, model: str, backend: str, ranks: int, threads: int,
     nodes: int | None, seed: int | None, pairs: tuple[str, ...],
     mode: str | None, listing: str | None, name: str | None,
 ) -> Any:  # fmt: skip
@@ -87,6 +87,7 @@ def _job(
     plan = room.plan_run(
         image, site, model, report=session.report, via=room.Via.UNICORE,
         ranks=ranks, threads=threads, nodes=nodes, overrides=overrides_of(seed, pairs),
+        backend=backend,
     )  # fmt: skip
     found = room.describe(replace(plan, id=name or f"{site}-{model}"), chosen)
     for warning in found.warnings:

@@ -31,6 +31,9 @@ _WHAT = (
     click.option(
         "--model", default="balanced-random", show_default=True, help="The network to run."
     ),
+    click.option(
+        "--backend", default="nest", show_default=True, help="The simulator, of those of the model."
+    ),
     click.option("--ranks", default=2, show_default=True, help="MPI processes in all."),
     click.option("--threads", default=1, show_default=True, help="Threads of each rank."),
     click.option("--nodes", type=int, help="Nodes to spread them over (default: the site's)."),
@@ -99,6 +102,7 @@ def run(
     image: str,
     site: str,
     model: str,
+    backend: str,
     ranks: int,
     threads: int,
     nodes: int | None,
@@ -124,7 +128,7 @@ def run(
     plan = room.plan_run(
         image, site, model, report=session.report, via=room.Via(via) if via else None,
         ranks=ranks, threads=threads, nodes=nodes,
-        overrides=overrides_of(seed, pairs, frozen=frozen), force=force,
+        overrides=overrides_of(seed, pairs, frozen=frozen), backend=backend, force=force,
     )  # fmt: skip
     if seeds is not None:
         first = int(plan.parameters["seed"])

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from imagefactory.model.gdf import write_gdf
 from imagefactory.model.models import (
+    BACKEND,
     Model,
+    check_backend,
     find_model,
     freeze,
     list_models,
@@ -22,10 +24,12 @@ if TYPE_CHECKING:
     from imagefactory.model.spikes import Population, Spikes, read_spikes
 
 __all__ = [
+    "BACKEND",
     "Model",
     "Population",
     "SpikeFile",
     "Spikes",
+    "check_backend",
     "find_model",
     "freeze",
     "list_models",

@@ -24,6 +24,9 @@ MODELS = {
     # Its neuron and its set-up are the network's.
     "few-cells": ("few-cells.json", "few_cells.py", "balanced_random.py", "start.py"),
 }
+BACKEND = "nest"  # where none is named
+# Of these PyNN's module is run by one process: ours do not share their work over ranks.
+ONE_RANK = ("neuron",)
 SHORTEST_DELAY_MS = 1.0  # balanced_random.MIN_DELAY; the grid must have it
 KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "choice": "a word"}
 
@@ -102,6 +105,20 @@ def find_model(name: str) -> Model:
     if name not in MODELS:
         raise UsageFault(f"there is no model {name!r}", fix=nearest(name, MODELS))
     return _load(name)
+
+
+def check_backend(model: Model, backend: str, ranks: int, threads: int) -> None:
+    """Raises UsageFault with all faults where this model cannot run so on this backend."""
+    faults = []
+    if backend not in model.backends:
+        what = f"{model.name} has no backend {backend!r}"
+        faults.append(Fault(what, fix=nearest(backend, model.backends)))
+    for option, value in (("ranks", ranks), ("threads", threads)):
+        if backend in ONE_RANK and value != 1:
+            what = f"{backend} runs on one process of one thread, not on {value} {option}"
+            faults.append(Fault(what, fix=f"--{option} 1"))
+    if faults:
+        raise UsageFault.from_faults(faults)
 
 
 def resolve_parameters(model: Model, overrides: Mapping[str, Any]) -> dict[str, Any]:

@@ -71,6 +71,7 @@ def _python_commands(distro: Distro) -> Iterator[str]:
             "pip install --break-system-packages --root-user-action=ignore --no-compile "
             f"--no-index --no-deps {wheels}"
         )
+        yield from distro.prepare
 
 
 def _source_commands(source: Source) -> Iterator[str]:

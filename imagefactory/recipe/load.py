@@ -130,6 +130,7 @@ def _recipe(folder: Path, document: Document, stack: Distro | SpackStack) -> Rec
 def _distro(said: Document, wheels: tuple[Requirement, ...]) -> Distro:
     return Distro(
         wheels=wheels,
+        prepare=tuple(said.get("python", {}).get("prepare", ())),
         build_only=tuple(said.get("python", {}).get("build_only", ())),
         sources=tuple(_source(entry) for entry in said.get("sources", ())),
     )

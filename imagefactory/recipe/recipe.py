@@ -57,9 +57,13 @@ class Base:
 
 @dataclass(frozen=True)
 class Distro:
-    """A software stack of Debian packages, PyPI wheels and compiled sdists."""
+    """A software stack of Debian packages, PyPI wheels and compiled sdists.
+
+    `prepare` are shell commands run when the wheels are installed.
+    """
 
     wheels: tuple[Requirement, ...] = ()
+    prepare: tuple[str, ...] = ()
     build_only: tuple[str, ...] = ()
     sources: tuple[Source, ...] = ()
 

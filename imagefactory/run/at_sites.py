@@ -9,8 +9,9 @@ from typing import Any
 
 from imagefactory.base.errors import Fault, UsageFault
 from imagefactory.base.report import Report
+from imagefactory.model import BACKEND
 from imagefactory.run.ensemble import EnsemblePlan, execute_ensemble, finish_ensemble, spread
-from imagefactory.run.job import BACKEND, Via
+from imagefactory.run.job import Via
 from imagefactory.run.later import resume
 from imagefactory.run.plan import RunPlan, plan_run
 from imagefactory.run.record import RunRecord, list_records
@@ -74,6 +75,7 @@ def plan_at_sites(
     threads: int = 1,
     nodes: int | None = None,
     overrides: Mapping[str, Any] | None = None,
+    backend: str = BACKEND,
 ) -> SitesPlan:
     """Decide `seeds` runs at each site, and look which are there: of the same image, model
     (its files too), geometry and parameters.
@@ -90,6 +92,7 @@ def plan_at_sites(
         plan = plan_run(
             image, site, model, report=report,
             ranks=ranks, threads=threads, nodes=nodes, overrides=overrides,
+            backend=backend,
         )  # fmt: skip
         image = str(plan.image.pinned or image)
         first = int(plan.parameters["seed"])
@@ -151,7 +154,8 @@ def _is(record: RunRecord, run: RunPlan) -> bool:
     waiting = not JobState(record.state).is_final and bool(record.job.get("id"))
     return (
         (usable or waiting)
-        and (record.site, record.model, record.backend) == (run.site.name, run.model.name, BACKEND)
+        and (record.site, record.model, record.backend)
+        == (run.site.name, run.model.name, run.backend)
         and record.image.get("sif") == str(run.image.sif)
         and record.model_code == str(run.model.code)
         and record.geometry == spread_

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from imagefactory.base.errors import ToolFailed, UsageFault
 from imagefactory.base.report import Console, Report
+from imagefactory.model import BACKEND
 from imagefactory.run.description import Mode
 from imagefactory.run.execute import execute
 from imagefactory.run.job import Via
@@ -93,6 +94,7 @@ def start(
     *,
     site: str,
     model: str = "balanced-random",
+    backend: str = BACKEND,
     ranks: int = 2,
     threads: int = 1,
     nodes: int | None = None,
@@ -112,7 +114,8 @@ def start(
     overrides = dict(parameters or {}) | ({} if seed is None else {"seed": seed})
     plan = plan_run(
         image, site, model, report=report, via=Via(via) if via else None,
-        ranks=ranks, threads=threads, nodes=nodes, overrides=overrides, force=force,
+        ranks=ranks, threads=threads, nodes=nodes, overrides=overrides, backend=backend,
+        force=force,
     )  # fmt: skip
     execute(plan, report, Mode(mode), detach=plan.site.scheduler.kind != "none")
     return RunHandle(plan.id, report)

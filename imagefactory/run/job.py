@@ -15,7 +15,6 @@ from imagefactory.model import Model
 from imagefactory.site import Setting, Site, shell_lines
 
 SCHEMA = 1
-BACKEND = "nest"
 FOLDER = "$folder"  # a run's folder where the server names it: job.sh knows it as this variable
 
 
@@ -51,13 +50,14 @@ def parameters_text(
     model: Model,
     geometry: Geometry,
     parameters: Mapping[str, Any],
+    backend: str,
     expect: Mapping[str, Any] | None = None,
 ) -> str:
     """parameters.json, which every rank reads; `expect` is what the guard holds a run to."""
     document = {
         "schema": SCHEMA,
         "model": model.name,
-        "backend": BACKEND,
+        "backend": backend,
         "ranks": geometry.ranks,
         "threads": geometry.threads,
         "parameters": dict(parameters),

@@ -12,7 +12,6 @@ from typing import Any
 
 from imagefactory.base.errors import FactoryError, ServiceAway, ToolFailed
 from imagefactory.launch import Verdict
-from imagefactory.run.job import BACKEND
 from imagefactory.run.plan import RunPlan
 from imagefactory.run.record import RunRecord, read_record, runs_folder, write_record
 from imagefactory.run.staging import Staged
@@ -29,7 +28,7 @@ def new_record(plan: RunPlan) -> RunRecord:
         state=JobState.PREPARED,
         site=plan.site.name,
         model=plan.model.name,
-        backend=BACKEND,
+        backend=plan.backend,
         image={
             "reference": image.reference,
             "manifest": str(manifest) if manifest else None,

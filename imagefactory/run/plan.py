@@ -23,7 +23,7 @@ from imagefactory.launch import (
     preflight,
     side_of,
 )
-from imagefactory.model import Model, find_model, resolve_parameters
+from imagefactory.model import BACKEND, Model, check_backend, find_model, resolve_parameters
 from imagefactory.run.job import FOLDER, Geometry, Via, job_text, parameters_text, program_of
 from imagefactory.run.staging import stage_one_arguments, stored_image
 from imagefactory.site import Setting, Site, load_site
@@ -57,6 +57,7 @@ class RunPlan:
     folder: str
     settings: tuple[Setting, ...]
     launch: tuple[str, ...]
+    backend: str = BACKEND
     via: Via = Via.SHELL
     # Lines of sh after the launch line; the verdict before it, and whether it is to be ignored.
     after: tuple[str, ...] = ()
@@ -75,7 +76,9 @@ class RunPlan:
     @property
     def parameters_text(self) -> str:
         """The text of parameters.json."""
-        return parameters_text(self.model, self.geometry, self.parameters, self.expect)
+        return parameters_text(
+            self.model, self.geometry, self.parameters, self.backend, self.expect
+        )
 
     @property
     def stage_arguments(self) -> list[str]:
@@ -135,6 +138,7 @@ def plan_run(
     threads: int = 1,
     nodes: int | None = None,
     overrides: Mapping[str, Any] | None = None,
+    backend: str = BACKEND,
     via: Via | None = None,
     force: bool = False,
 ) -> RunPlan:
@@ -145,6 +149,7 @@ def plan_run(
     raises for an image that is not there.
     """
     place, network = load_site(site), find_model(model)
+    check_backend(network, backend, ranks, threads)
     via = decide_way(place, via)
     parameters = resolve_parameters(network, overrides or {})
     geometry = decide_geometry(place, ranks, threads, nodes)
@@ -170,6 +175,7 @@ def plan_run(
         folder=folder,
         settings=made.settings,
         launch=made.argv,
+        backend=backend,
         via=via,
         after=made.after,
         preflight=preflight(side, known, made.launch, names=(image, place.name), line=made.text),

@@ -43,11 +43,18 @@ class Network:
     """What was built: the recorded populations in canonical order, their drives, and the input.
 
     `inputs` is upstream's population whose rate changes; None in the stationary variant.
+    `projections` are all connections that were made.
     """
 
     recorded: list[Any]
     drives: list[Any]
     inputs: Any | None
+    projections: list[Any]
+
+    @property
+    def members(self) -> list[Any]:
+        """All populations, in the order in which their neurons are numbered."""
+        return [*self.recorded, *self.drives, *([self.inputs] if self.inputs else [])]
 
 
 @dataclass
@@ -159,22 +166,26 @@ def build(sim: Any, parameters: dict[str, Any], drawn: Drawn | None = None) -> N
         population.initialize(v=drawn.start[name])
         population.record("spikes")
         recorded[name] = population
-    drives = [
-        drive(sim, parameters, name, each, drawn.trains.get(name))
-        for name, each in recorded.items()
-    ]
+    network = Network(list(recorded.values()), [], None, [])
+    for name, each in recorded.items():
+        drive(sim, parameters, network, each, drawn.trains.get(name))
     for source in recorded:
         for target in recorded:
             rows = drawn.rows[f"{source} to {target}"]
-            connect(sim, recorded[source], recorded[target], rows, source)
-    upstream = parameters["variant"] == "upstream"
-    inputs = add_input(sim, parameters, recorded["excitatory"]) if upstream else None
-    return Network(list(recorded.values()), drives, inputs)
+            made = connect(sim, recorded[source], recorded[target], rows, source)
+            network.projections.append(made)
+    if parameters["variant"] == "upstream":
+        add_input(sim, parameters, network)
+    return network
 
 
 def drive(
-    sim: Any, parameters: dict[str, Any], name: str, population: Any, trains: np.ndarray | None
-) -> Any:
+    sim: Any,
+    parameters: dict[str, Any],
+    network: Network,
+    population: Any,
+    trains: np.ndarray | None,
+) -> None:
     """Give each neuron a Poisson source of its own, or the trains that were drawn for it."""
     if trains is None:
         cell = sim.SpikeSourcePoisson(rate=parameters["external_rate_hz"], duration=1e9)
@@ -182,16 +193,14 @@ def drive(
         edges = np.searchsorted(trains[:, 0], np.arange(1, population.size))
         times = [part * parameters["dt_ms"] for part in np.split(trains[:, 1], edges)]
         cell = sim.SpikeSourceArray(spike_times=[sequence(part) for part in times])
-    source = sim.Population(population.size, cell, label=f"drive of {name}")
+    source = sim.Population(population.size, cell, label=f"drive of {population.label}")
     weight = parameters["weight_exc_na"] * parameters["weight_scale"]
-    sim.Projection(
-        source,
-        population,
-        sim.OneToOneConnector(),
-        sim.StaticSynapse(weight=weight, delay=MIN_DELAY),
-        receptor_type="excitatory",
+    synapse = sim.StaticSynapse(weight=weight, delay=MIN_DELAY)
+    made = sim.Projection(
+        source, population, sim.OneToOneConnector(), synapse, receptor_type="excitatory"
     )
-    return source
+    network.drives.append(source)
+    network.projections.append(made)
 
 
 def sequence(times: np.ndarray) -> Any:
@@ -270,9 +279,9 @@ def draw_delays(rng: np.random.Generator, parameters: dict[str, Any], count: int
     return np.maximum(np.floor(drawn / dt + 1e-9) * dt, MIN_DELAY)
 
 
-def connect(sim: Any, pre: Any, post: Any, rows: np.ndarray, receptor: str) -> None:
+def connect(sim: Any, pre: Any, post: Any, rows: np.ndarray, receptor: str) -> Any:
     """Make one projection from its list: the same list on every rank and every backend."""
-    sim.Projection(
+    return sim.Projection(
         pre,
         post,
         sim.FromListConnector(rows, column_names=["weight", "delay"]),
@@ -281,16 +290,18 @@ def connect(sim: Any, pre: Any, post: Any, rows: np.ndarray, receptor: str) -> N
     )
 
 
-def add_input(sim: Any, parameters: dict[str, Any], excitatory: Any) -> Any:
+def add_input(sim: Any, parameters: dict[str, Any], network: Network) -> None:
     """Upstream's input population: all to all, silent until `simulate` sets its rate."""
+    excitatory = network.recorded[0]
     inputs = sim.Population(INPUT_SIZE, sim.SpikeSourcePoisson(rate=0.0, duration=1e9), label="in")
     rng = stream(network_seed(parameters), "input")
     pre, post = np.indices((INPUT_SIZE, excitatory.size)).reshape(2, -1)
     weights = np.maximum(rng.normal(INPUT_MEAN, INPUT_SD, len(pre)), 0.0)
     weights = np.rint(weights / QUANTUM) * QUANTUM * parameters["weight_scale"]
     delays = np.full(len(pre), MIN_DELAY)
-    connect(sim, inputs, excitatory, np.column_stack([pre, post, weights, delays]), "excitatory")
-    return inputs
+    rows = np.column_stack([pre, post, weights, delays])
+    network.inputs = inputs
+    network.projections.append(connect(sim, inputs, excitatory, rows, "excitatory"))
 
 
 def simulate(sim: Any, parameters: dict[str, Any], network: Network) -> None:

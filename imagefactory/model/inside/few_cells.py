@@ -46,20 +46,23 @@ def build(sim: Any, parameters: dict[str, Any], drawn: Drawn | None = None) -> N
     edge = cells(sim, "refractory edge", [*HARD_CURRENTS, *[0.0] * len(INTERVALS)])
     target = cells(sim, "delivery", [0.0] * TARGETS)
     single = source(sim, [[WHEN]] * len(LADDER), "one spike each")
-    join(sim, single, epsp, [(i, i, LEAST_WEIGHT * w * scale) for i, w in enumerate(LADDER)])
+    answers = join(
+        sim, single, epsp, [(i, i, LEAST_WEIGHT * w * scale) for i, w in enumerate(LADDER)]
+    )
     pair = source(sim, [[WHEN, WHEN + wait] for wait in INTERVALS], "pairs")
     first = len(HARD_CURRENTS)
-    join(sim, pair, edge, [(i, first + i, PULSE * scale) for i in range(len(INTERVALS))])
+    pairs = join(sim, pair, edge, [(i, first + i, PULSE * scale) for i in range(len(INTERVALS))])
     many = source(sim, [[WHEN + APART * i] for i in range(TARGETS)], "one by one")
     rows = [
         ((i + 7 * k) % TARGETS, i, PULSE * scale)
         for i in range(TARGETS)
         for k in range(SOURCES_EACH)
     ]
-    join(sim, many, target, rows)
+    fan = join(sim, many, target, rows)
     silent = source(sim, [[] for _ in range(TARGETS)], "silent")
-    join(sim, silent, target, [(i, i, PULSE * scale) for i in range(TARGETS)])
-    return Network([step, epsp, edge, target], [single, pair, many, silent], None)
+    last = join(sim, silent, target, [(i, i, PULSE * scale) for i in range(TARGETS)])
+    drives, made = [single, pair, many, silent], [answers, pairs, fan, last]
+    return Network([step, epsp, edge, target], drives, None, made)
 
 
 def cells(sim: Any, label: str, currents: list[float]) -> Any:
@@ -79,9 +82,9 @@ def source(sim: Any, times: list[list[float]], label: str) -> Any:
     return sim.Population(len(times), cell, label=label)
 
 
-def join(sim: Any, pre: Any, post: Any, rows: list[tuple[int, int, float]]) -> None:
+def join(sim: Any, pre: Any, post: Any, rows: list[tuple[int, int, float]]) -> Any:
     """Connect by rows of source, target, weight (nA)."""
-    sim.Projection(
+    return sim.Projection(
         pre,
         post,
         sim.FromListConnector(

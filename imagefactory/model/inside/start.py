@@ -216,10 +216,9 @@ def local_network(sim_nest: Any, network: Any) -> dict[str, Any]:
 
     To be called after Simulate: GetConnections before it can make NEST deliver wrongly.
     """
-    members = [*network.recorded, *network.drives, *([network.inputs] if network.inputs else [])]
     first = 0
     canonical = np.full(int(sim_nest.network_size) + 1, -1, np.int64)
-    for population in members:
+    for population in network.members:
         ids = np.asarray(population.all_cells, dtype=np.int64)
         canonical[ids] = first + np.arange(len(ids))
         first += len(ids)
@@ -234,6 +233,24 @@ def local_network(sim_nest: Any, network: Any) -> dict[str, Any]:
         source[ours], target[ours], columns["weight"][ours], columns["delay"][ours]
     )
     return {"digest": parts, "connections": int(ours.sum())}
+
+
+def listed_network(network: Any) -> dict[str, Any]:
+    """The same for a backend that only PyNN can ask: weights are in pA, as NEST has them."""
+    first, count = {}, 0
+    for population in network.members:
+        first[population.label] = count
+        count += population.size
+    rows = np.concatenate([
+        np.add(
+            np.array(made.get(["weight", "delay"], format="list"), dtype=float).reshape(-1, 4),
+            [first[made.pre.label], first[made.post.label], 0, 0],
+        )
+        for made in network.projections
+    ])  # fmt: skip
+    weight = rows[:, 2] * 1000.0
+    parts = network_parts(rows[:, 0], rows[:, 1], weight, rows[:, 3])
+    return {"digest": parts, "connections": len(rows)}
 
 
 def kernel_facts(sim_nest: Any, sim: Any) -> dict[str, Any]:
@@ -268,10 +285,9 @@ def run_network(job: dict[str, Any], seen: dict[str, Any]) -> dict[str, Any]:
     began = time.perf_counter()
     hide_nest_config()
     quiet()
-    import nest
-    import pyNN.nest as sim
-
-    if nest.num_processes != job["ranks"]:
+    sim = import_module(f"pyNN.{job['backend']}")
+    nest = import_module("nest") if job["backend"] == "nest" else None
+    if nest and nest.num_processes != job["ranks"]:
         hint = "NEST in this image was built without MPI."
         leave(wrong_world(job["ranks"], nest.num_processes, "NEST itself", hint))
     parameters = job["parameters"]
@@ -290,8 +306,8 @@ def run_network(job: dict[str, Any], seen: dict[str, Any]) -> dict[str, Any]:
         lambda stream: np.savez(stream, neuron=neuron, step=step),
     )
     found = {
-        "versions": seen["versions"] | {"nest": nest.__version__},
-        "network": local_network(nest, network) | kernel_facts(nest, sim) | drawn_facts(drawn),
+        "versions": seen["versions"] | simulator_version(nest),
+        "network": network_facts(sim, nest, network) | drawn_facts(drawn),
         "populations": populations,
         "timings": {
             "import_s": round(imported - began, 3),
@@ -302,6 +318,21 @@ def run_network(job: dict[str, Any], seen: dict[str, Any]) -> dict[str, Any]:
     }
     sim.end()  # removes the folder that PyNN made under /tmp
     return found
+
+
+def network_facts(sim: Any, nest: Any | None, network: Any) -> dict[str, Any]:
+    """Digest and settings of the network, as the simulator itself says them."""
+    if nest:
+        return local_network(nest, network) | kernel_facts(nest, sim)
+    on_grid = {"rng": None, "spike_precision": "on_grid", "use_compressed_spikes": None}
+    return listed_network(network) | on_grid
+
+
+def simulator_version(nest: Any | None) -> dict[str, str | None]:
+    """The version of what simulated; PyNN's own is known before."""
+    if nest:
+        return {"nest": nest.__version__}
+    return versions([("neuron", "neuron")])
 
 
 def leave(text: str, status: int = WRONG_WORLD) -> None:
