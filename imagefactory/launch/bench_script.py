@@ -12,6 +12,11 @@ from imagefactory.launch.launch_line import make_launch_line
 from imagefactory.site import Site, shell_lines
 
 PART_SECONDS = 120
+# So that the libraries name their lanes: UCX, Open MPI, MPICH, ParaStation (docs/doctor.md).
+LANES = (
+    "UCX_LOG_LEVEL=info OMPI_MCA_btl_base_verbose=100 MPIR_CVAR_DEBUG_SUMMARY=1 "
+    "PSP_DEBUG_CONTYPE=1"
+)
 _OSU = "command -v osu_latency >/dev/null || exit 127; exec osu_latency -m 8:4194304"
 
 
@@ -47,6 +52,7 @@ def _parts(
             # In a shell of its own: the host's ranks must not see the image's settings.
             yield "("
             yield from shell_lines(made.settings)
+            yield f"export {LANES}"
             yield from _part(side, where, _queued(made.argv, site))
             yield from made.after
             yield ")"
