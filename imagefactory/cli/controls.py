@@ -15,6 +15,7 @@ FILE = click.Path(path_type=Path)
 @click.command()
 @SIF
 @click.option("--only", "words", multiple=True, help="Controls whose name or group has this word.")
+@click.option("--neuron", type=FILE, help="A SIF with NEURON (recipes/pynn), for its controls.")
 @click.option("--page", type=FILE, help="Write the table as a page of Markdown.")
 @click.option("--margins", "margins_file", type=FILE, help="Margins of equivalence of your own.")
 @verb(dry_run=True)
@@ -22,6 +23,7 @@ def controls(
     session: Session,
     sif: Path,
     words: tuple[str, ...],
+    neuron: Path | None,
     page: Path | None,
     margins_file: Path | None,
 ) -> None:
@@ -36,7 +38,8 @@ def controls(
     from imagefactory import equivalence
     from imagefactory.base.files import write_text
 
-    plan = equivalence.plan_controls(sif, words, equivalence.load_margins(margins_file))
+    margins = equivalence.load_margins(margins_file)
+    plan = equivalence.plan_controls(sif, words, margins, neuron)
     if session.dry_run:
         session.show_plan(plan)
         return

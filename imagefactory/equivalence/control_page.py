@@ -21,10 +21,8 @@ from imagefactory.equivalence.margins import Margins
 Found = Mapping[str, Sequence[Tried]]
 
 HEAD = ("control", "truth", "pass", "DIFFERENT", "INCONCLUSIVE", "INVALID", "runs needed", "why")
-NOT_TRIED = (
-    "Not tried: the backend NEURON at a coarse step (the image has no NEURON, and the model runs "
-    "under NEST alone), and SpiNNaker."
-)
+NOT_TRIED = "Not tried here: real SpiNNaker."
+NO_NEURON = "Not tried: the backend NEURON (give --neuron SIF)."
 
 
 def tabulate_controls(tried: Sequence[Tried]) -> list[tuple[str, ...]]:
@@ -118,7 +116,7 @@ def _text(found: Found) -> Iterator[str]:
             cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
             yield f"  {'  '.join(cells).rstrip()}"
     yield from summarise(found)
-    yield NOT_TRIED
+    yield from not_tried(found)
     yield from (f"NOT AS WANTED: {failing}" for failing in list_failings(found))
 
 
@@ -141,7 +139,15 @@ def _page(found: Found, image: str, margins: Margins) -> Iterator[str]:
         yield "Seeds: " + "; ".join(dict.fromkeys(_seeds(tried))) + "."
     yield from ("", "## In short", "", *(f"- {line}" for line in summarise(found)))
     yield from (f"- not as wanted: {failing}" for failing in list_failings(found))
-    yield from ("", NOT_TRIED)
+    yield from ("", *not_tried(found))
+
+
+def not_tried(found: Found) -> Iterator[str]:
+    """What a reader could take for tried."""
+    every = [each.control for tried in found.values() for each in tried]
+    if not any("neuron" in (each.a.backend, each.b.backend) for each in every):
+        yield NO_NEURON
+    yield NOT_TRIED
 
 
 def _markdown(tried: Sequence[Tried]) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from imagefactory.equivalence.control_page import (
 )
 from imagefactory.equivalence.controls import RUNS, TRIALS, Ensemble, Group, list_groups
 from imagefactory.equivalence.margins import Margins
+from imagefactory.model import BACKEND
 
 if TYPE_CHECKING:
     from imagefactory.equivalence.control_runs import RunCache
@@ -64,10 +65,14 @@ class ControlResult:
         """What was run, in words."""
         record = self.plan.cache.read(self.plan.ensembles[0])[0]
         versions = record.versions
-        return (
-            f"NEST {versions.get('nest')}, PyNN {versions.get('pynn')}, image "
-            f"{self.plan.cache.sif[:19]}"
-        )
+        others = [
+            f"{backend} in image {sif[:19]}"
+            for backend, sif in self.plan.cache.sifs.items()
+            if backend != BACKEND
+        ]
+        here = self.plan.cache.sifs[BACKEND][:19]
+        nest = f"NEST {versions.get('nest')}, PyNN {versions.get('pynn')}, image {here}"
+        return "; ".join([nest, *others])
 
     @property
     def failings(self) -> list[str]:
@@ -90,16 +95,21 @@ class ControlResult:
         return document_controls(self.found, self.image, self.plan.margins)
 
 
-def plan_controls(image: Path, words: Sequence[str], margins: Margins) -> ControlPlan:
+def plan_controls(
+    image: Path, words: Sequence[str], margins: Margins, neuron: Path | None = None
+) -> ControlPlan:
     """The controls of which the name or the group's title has one of `words`; all without words.
 
-    Raises UsageFault for a word that no control has, or an image that is not there.
+    `neuron` is an image with NEURON; without it the controls of that backend are left out. Raises
+    UsageFault for a word that no control has, or an image that is not there.
     """
     from imagefactory.equivalence.control_runs import RunCache  # needs NumPy
 
-    if not image.is_file():
-        raise UsageFault("there is no such image file", where=str(image), fix="give a SIF")
-    groups = list_groups()
+    images = {BACKEND: image} | ({"neuron": neuron} if neuron else {})
+    for path in images.values():
+        if not path.is_file():
+            raise UsageFault("there is no such image file", where=str(path), fix="give a SIF")
+    groups = _runnable(list_groups(), images)
     names = [f"{group.title} {each.name}" for group in groups for each in group.controls]
     for word in words:
         if not any(word.lower() in name.lower() for name in names):
@@ -109,7 +119,21 @@ def plan_controls(image: Path, words: Sequence[str], margins: Margins) -> Contro
         groups = tuple(
             filter(lambda group: group.controls, (_only(each, words) for each in groups))
         )
-    return ControlPlan(groups, RunCache(image), margins)
+    return ControlPlan(groups, RunCache(images), margins)
+
+
+def _runnable(groups: Sequence[Group], backends: Collection[str]) -> tuple[Group, ...]:
+    """What needs no backend that there is no image for."""
+    kept = [
+        replace(
+            group,
+            controls=tuple(
+                each for each in group.controls if {each.a.backend, each.b.backend} <= set(backends)
+            ),
+        )
+        for group in groups
+    ]
+    return tuple(group for group in kept if group.controls)
 
 
 def _only(group: Group, words: Sequence[str]) -> Group:

@@ -36,17 +36,17 @@ class Task:
 
 
 class RunCache:
-    """Runs of one image, kept in a folder of the cache by all that decides their spikes.
+    """Runs of one image a backend, kept in a folder of the cache by all that decides their spikes.
 
     What the model's files decide is told by a probe: a tiny run of the same parameters. Files that
     changed and give the probe's spikes as before keep the runs.
     """
 
-    def __init__(self, image: Path, folder: Path | None = None) -> None:
-        self.image = image
+    def __init__(self, images: Mapping[str, Path], folder: Path | None = None) -> None:
+        self.images = images  # by backend
         self.folder = folder or ordinary_cache() / "controls"
         self.model = find_model(MODEL)
-        self.sif = str(digest_of(image))
+        self.sifs = {backend: str(digest_of(image)) for backend, image in images.items()}
         files = "".join(str(digest_of(path)) for path in self.model.files)
         self.files = str(digest_of_text(files))
 
@@ -100,13 +100,15 @@ class RunCache:
 
     def _task(self, ensemble: Ensemble, seed: int, model: str) -> Task:
         parameters = resolve_parameters(self.model, ensemble.overrides(seed))
-        return Task(key_of(self.sif, model, ensemble, parameters), ensemble, seed)
+        sif = self.sifs[ensemble.backend]
+        return Task(key_of(sif, model, ensemble, parameters), ensemble, seed)
 
     def _make(self, task: Task) -> None:
         ensemble = task.ensemble
         plan = plan_run(
-            str(self.image), SITE, MODEL, report=Silent(), ranks=ensemble.ranks,
-            threads=ensemble.threads, overrides=ensemble.overrides(task.seed),
+            str(self.images[ensemble.backend]), SITE, MODEL, report=Silent(),
+            ranks=ensemble.ranks, threads=ensemble.threads,
+            overrides=ensemble.overrides(task.seed), backend=ensemble.backend,
         )  # fmt: skip
         self.keep(execute(plan, Silent()), task)
 

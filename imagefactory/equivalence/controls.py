@@ -13,6 +13,7 @@ from typing import Any
 
 from imagefactory.base.files import digest_of_text
 from imagefactory.equivalence.comparison import Verdict
+from imagefactory.model import BACKEND
 
 MODEL = "balanced-random"
 RUNS = 10  # a side of a trial
@@ -47,6 +48,7 @@ class Ensemble:
     count: int = 12
     ranks: int = 1
     threads: int = 1
+    backend: str = BACKEND
 
     @property
     def seeds(self) -> range:
@@ -200,20 +202,35 @@ def list_groups() -> tuple[Group, ...]:
         Group("another network, windows of 10 s", second.controls),
         Group("a third network, held out, windows of 10 s", third.controls),
         Group("1250 neurons, held out, windows of 10 s", whole.controls),
+        Group("another simulator: NEURON, one network, windows of 10 s", _list_neuron()),
         Group("a network of its own each run, windows of 5 s", free.controls),
         Group("run by run, equal seeds", _list_paired()),
+    )
+
+
+def _list_neuron() -> tuple[Control, ...]:
+    """NEURON integrates by another rule: the same network fires at another rate (esd-science.md
+    4.2), at a coarse step all the more."""
+    nest = Ensemble(FROZEN, 1, 20)
+
+    def neuron(first: int, **changed: Any) -> Ensemble:
+        return Ensemble({**FROZEN, **changed}, first, backend="neuron")
+
+    return (
+        Control("NEURON, time step 0.1 ms", False, ("DIFFERENT",), nest, neuron(1101)),
+        Control("NEURON, time step 1 ms", False, ("DIFFERENT",), nest, neuron(1201, dt_ms=1.0)),
     )
 
 
 def _list_paired() -> tuple[Control, ...]:
     two = Ensemble(TINY, 1, ranks=2)
 
-    def other(name: str, wanted: str, changed: Mapping[str, Any], **split: int) -> Control:
+    def other(
+        name: str, wanted: str, changed: Mapping[str, Any], ranks: int = 2, threads: int = 1
+    ) -> Control:
         same = wanted == "IDENTICAL"
-        shape = {"ranks": 2, **split}
-        return Control(
-            name, same, (wanted,), two, Ensemble({**TINY, **changed}, 1, **shape), paired=True
-        )
+        side = Ensemble({**TINY, **changed}, 1, ranks=ranks, threads=threads)
+        return Control(name, same, (wanted,), two, side, paired=True)
 
     def made(name: str, wanted: str, change: str) -> Control:
         return Control(name, False, (wanted,), two, two, paired=True, change=change)
@@ -245,4 +262,6 @@ def key_of(image: str, model: str, ensemble: Ensemble, parameters: Mapping[str, 
         "image": image, "model": model, "ranks": ensemble.ranks, "threads": ensemble.threads,
         "parameters": dict(parameters),
     }  # fmt: skip
+    if ensemble.backend != BACKEND:
+        document["backend"] = ensemble.backend
     return digest_of_text(json.dumps(document, sort_keys=True)).hex[:24]

@@ -25,15 +25,21 @@ REQUIRED = {
     "parameters.dt_ms": "time step",
     "parameters.duration_ms": "duration",
     "parameters.warmup_ms": "warm-up",
-    "versions.nest": "version of NEST",
     "versions.pynn": "version of PyNN",
     "versions.numpy": "version of NumPy",
     "network.digest": "digest of the network",
-    "network.rng": "type of random number generator",
     "network.spike_precision": "spike precision",
-    "network.use_compressed_spikes": "whether spikes were compressed",
     "machine.cpu": "CPU model",
     "machine.libm": "libm",
+}
+# The same, of what the backend is.
+REQUIRED_OF = {
+    "nest": {
+        "versions.nest": "version of NEST",
+        "network.rng": "type of random number generator",
+        "network.use_compressed_spikes": "use of spike compression",
+    },
+    "neuron": {"versions.neuron": "version of NEURON"},
 }
 # Two sides that differ in one of these are not of the same experiment.
 MUST_MATCH = {"model": "model", "parameters.duration_ms": "duration"}
@@ -170,7 +176,7 @@ def _find_record_faults(record: RunRecord) -> Iterator[Fault]:
         yield Fault(f"the run is {record.state}, not {FINISHED}{why}", record.id, "run it again")
         return
     facts = _flatten(record)
-    for name, meaning in REQUIRED.items():
+    for name, meaning in {**REQUIRED, **REQUIRED_OF.get(record.backend, {})}.items():
         if facts.get(name) in (None, ""):
             yield Fault(f"the record does not tell the {meaning} ({name})", record.id)
     if not record.spikes or not record.spikes.get("file") or not record.spikes.get("digest"):

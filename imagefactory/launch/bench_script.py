@@ -14,8 +14,7 @@ from imagefactory.site import Site, shell_lines
 PART_SECONDS = 120
 # So that the libraries name their lanes: UCX, Open MPI, MPICH, ParaStation (docs/doctor.md).
 LANES = (
-    "UCX_LOG_LEVEL=info OMPI_MCA_btl_base_verbose=100 MPIR_CVAR_DEBUG_SUMMARY=1 "
-    "PSP_DEBUG_CONTYPE=1"
+    "UCX_LOG_LEVEL=info OMPI_MCA_btl_base_verbose=100 MPIR_CVAR_DEBUG_SUMMARY=1 PSP_DEBUG_CONTYPE=1"
 )
 _OSU = "command -v osu_latency >/dev/null || exit 127; exec osu_latency -m 8:4194304"
 

@@ -192,6 +192,8 @@ def drive(
     else:
         edges = np.searchsorted(trains[:, 0], np.arange(1, population.size))
         times = [part * parameters["dt_ms"] for part in np.split(trains[:, 1], edges)]
+        if sim.__name__ == "pyNN.neuron":
+            times = [apart(each) for each in times]
         cell = sim.SpikeSourceArray(spike_times=[sequence(part) for part in times])
     source = sim.Population(population.size, cell, label=f"drive of {population.label}")
     weight = parameters["weight_exc_na"] * parameters["weight_scale"]
@@ -201,6 +203,15 @@ def drive(
     )
     network.drives.append(source)
     network.projections.append(made)
+
+
+def apart(times: np.ndarray) -> np.ndarray:
+    """Equal times (ms) a millionth of a millisecond apart, still within one step.
+
+    NEURON's VecStim ends at the first time that is not later than the one before.
+    """
+    first = np.searchsorted(times, times)  # of the times that equal this one
+    return times + 1e-6 * (np.arange(len(times)) - first)
 
 
 def sequence(times: np.ndarray) -> Any:

@@ -126,7 +126,7 @@ def image(tmp_path: Path) -> Path:
 
 
 def test_runs_are_made_once(site: FakeSite, image: Path, tmp_path: Path) -> None:
-    cache = RunCache(image, tmp_path / "controls")
+    cache = RunCache({"nest": image}, tmp_path / "controls")
     two = [replace(ONE, count=2), replace(OTHER, count=2)]
     assert cache.count(two) == (5, 5)
     cache.fill(two, Silent())
@@ -141,7 +141,7 @@ def test_changed_files_keep_the_runs_if_the_probe_is_as_before(
     site: FakeSite, image: Path, tmp_path: Path
 ) -> None:
     one = [replace(ONE, count=2)]
-    cache = RunCache(image, tmp_path / "controls")
+    cache = RunCache({"nest": image}, tmp_path / "controls")
     cache.fill(one, Silent())
     cache.files = "others"
     assert cache.count(one)[0] == 3
@@ -151,9 +151,9 @@ def test_changed_files_keep_the_runs_if_the_probe_is_as_before(
 
 def test_another_image_has_runs_of_its_own(site: FakeSite, image: Path, tmp_path: Path) -> None:
     one = [replace(ONE, count=2)]
-    RunCache(image, tmp_path / "controls").fill(one, Silent())
+    RunCache({"nest": image}, tmp_path / "controls").fill(one, Silent())
     image.write_bytes(b"another image")
-    assert RunCache(image, tmp_path / "controls").count(one)[0] == 3
+    assert RunCache({"nest": image}, tmp_path / "controls").count(one)[0] == 3
 
 
 # --- changes after the fact ------------------------------------------------------------------
@@ -291,7 +291,7 @@ def test_bad_choices(image: Path, tmp_path: Path) -> None:
 
 
 def test_a_kept_run_can_be_read(site: FakeSite, image: Path, tmp_path: Path) -> None:
-    cache = RunCache(image, tmp_path / "controls")
+    cache = RunCache({"nest": image}, tmp_path / "controls")
     cache.fill([replace(ONE, count=1)], Silent())
     (record,) = cache.read(replace(ONE, count=1))
     assert read_record(record.folder).id == record.id
