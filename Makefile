@@ -12,6 +12,7 @@ test: .venv/ready lint
 	@$(VENV)/pytest tests/unit
 	@$(VENV)/imagefactory setup --tests $(V)
 	@$(VENV)/imagefactory image build recipes/nest $(V)
+	@$(VENV)/imagefactory image build recipes/pynn $(V)
 	@$(VENV)/pytest tests/integration --durations 10
 
 lint: .venv/ready
