@@ -33,6 +33,7 @@ THIRD = {**FROZEN, "network_seed": 3}
 # The model's own size, held out as well: the rates of 1250 neurons spread less.
 WHOLE = {"network_seed": 4, "warmup_ms": 500.0, "duration_ms": 10500.0}
 FREE = {**SMALL, "duration_ms": 5500.0}
+WHOLE_FREE = {"warmup_ms": 500.0, "duration_ms": 5500.0}
 # Pairs of runs need no statistics: as small as a network can be and still be busy.
 TINY = {
     "n_exc": 120, "n_inh": 30, "external_rate_hz": 4000.0, "duration_ms": 300.0, "warmup_ms": 100.0,
@@ -197,6 +198,14 @@ def list_groups() -> tuple[Group, ...]:
             "time step 1 ms": "INCONCLUSIVE DIFFERENT",
         },
     )  # fmt: skip
+    whole_free = _against(
+        Ensemble(WHOLE_FREE, 1001, 20), WHOLE_FREE,
+        {
+            "other seeds": "INCONCLUSIVE EQUIVALENT", "weights +2 %": "INCONCLUSIVE",
+            "2 % of synapses lost": "DIFFERENT INCONCLUSIVE",
+            "time step 1 ms": "DIFFERENT INCONCLUSIVE",
+        },
+    )  # fmt: skip
     return (
         Group("one network, windows of 10 s", frozen.controls),
         Group("another network, windows of 10 s", second.controls),
@@ -204,6 +213,7 @@ def list_groups() -> tuple[Group, ...]:
         Group("1250 neurons, held out, windows of 10 s", whole.controls),
         Group("another simulator: NEURON, one network, windows of 10 s", _list_neuron()),
         Group("a network of its own each run, windows of 5 s", free.controls),
+        Group("1250 neurons, a network of its own each run, windows of 5 s", whole_free.controls),
         Group("run by run, equal seeds", _list_paired()),
     )
 
