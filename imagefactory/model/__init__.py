@@ -8,11 +8,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from imagefactory.model.backends import find_backend, list_backends, tabulate_backends
+from imagefactory.model.capability import (
+    Answer,
+    check_backend,
+    check_capability,
+    needs_of,
+    read_script,
+)
 from imagefactory.model.gdf import write_gdf
 from imagefactory.model.models import (
     BACKEND,
     Model,
-    check_backend,
     find_model,
     freeze,
     list_models,
@@ -25,18 +32,25 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BACKEND",
+    "Answer",
     "Model",
     "Population",
     "SpikeFile",
     "Spikes",
     "check_backend",
+    "check_capability",
+    "find_backend",
     "find_model",
     "freeze",
+    "list_backends",
     "list_models",
     "load_spikes",
+    "needs_of",
     "open_spikes",
+    "read_script",
     "read_spikes",
     "resolve_parameters",
+    "tabulate_backends",
     "write_gdf",
     "write_spikes",
 ]

@@ -25,8 +25,6 @@ MODELS = {
     "few-cells": ("few-cells.json", "few_cells.py", "balanced_random.py", "start.py"),
 }
 BACKEND = "nest"  # where none is named
-# Of these PyNN's module is run by one process: ours do not share their work over ranks.
-ONE_RANK = ("neuron",)
 SHORTEST_DELAY_MS = 1.0  # balanced_random.MIN_DELAY; the grid must have it
 KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "choice": "a word"}
 
@@ -69,6 +67,9 @@ class Model:
     backends: tuple[str, ...]
     files: tuple[Path, ...]
     parameters: tuple[Parameter, ...]
+    # PyNN's names that it uses, always or with some parameters, and the sizes of its populations:
+    # numbers, or parameters.
+    needs: Mapping[str, tuple[str | int, ...]]
     entry: str = "start.py"
 
     @cached_property
@@ -105,20 +106,6 @@ def find_model(name: str) -> Model:
     if name not in MODELS:
         raise UsageFault(f"there is no model {name!r}", fix=nearest(name, MODELS))
     return _load(name)
-
-
-def check_backend(model: Model, backend: str, ranks: int, threads: int) -> None:
-    """Raises UsageFault with all faults where this model cannot run so on this backend."""
-    faults = []
-    if backend not in model.backends:
-        what = f"{model.name} has no backend {backend!r}"
-        faults.append(Fault(what, fix=nearest(backend, model.backends)))
-    for option, value in (("ranks", ranks), ("threads", threads)):
-        if backend in ONE_RANK and value != 1:
-            what = f"{backend} runs on one process of one thread, not on {value} {option}"
-            faults.append(Fault(what, fix=f"--{option} 1"))
-    if faults:
-        raise UsageFault.from_faults(faults)
 
 
 def resolve_parameters(model: Model, overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -172,6 +159,7 @@ def _load(name: str) -> Model:
         backends=tuple(table["backends"]),
         files=tuple(folder / file for file in MODELS[name]),
         parameters=tuple(_parameter(key, entry) for key, entry in table["parameters"].items()),
+        needs={key: tuple(values) for key, values in table["needs"].items()},
     )
 
 

@@ -149,9 +149,9 @@ def plan_run(
     raises for an image that is not there.
     """
     place, network = load_site(site), find_model(model)
-    check_backend(network, backend, ranks, threads)
     via = decide_way(place, via)
     parameters = resolve_parameters(network, overrides or {})
+    check_backend(network, backend, ranks, threads, parameters)
     geometry = decide_geometry(place, ranks, threads, nodes)
     if place.access.kind == "local" and place.apptainer == "apptainer":
         place = replace(place, apptainer=str(find_apptainer(report)))
