@@ -17,6 +17,7 @@ from imagefactory.run.execute import execute
 from imagefactory.run.handle import RunHandle, list_runs, open_run, start
 from imagefactory.run.job import Via
 from imagefactory.run.later import cancel, fetch, resume, watch
+from imagefactory.run.nmpi_plan import plan_nmpi
 from imagefactory.run.plan import RunPlan, plan_run
 from imagefactory.run.record import RunRecord, list_records, read_record
 from imagefactory.run.shell import SiteShell, open_shell
@@ -45,6 +46,7 @@ __all__ = [
     "open_run",
     "open_shell",
     "plan_at_sites",
+    "plan_nmpi",
     "plan_run",
     "read_record",
     "resume",

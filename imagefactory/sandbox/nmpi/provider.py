@@ -179,7 +179,7 @@ class Provider:
     ) -> tuple[int, Any]:
         key = self.service.keys[self.platform].reveal()
         headers = {"x-api-key": key, "content-type": kind}
-        reply = self.service.handle(Request(method, path, {}, headers, body))
+        reply = self.service.answer(Request(method, path, {}, headers, body))
         return reply.status, json.loads(b"".join(reply.body))
 
 

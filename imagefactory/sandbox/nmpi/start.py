@@ -39,7 +39,7 @@ class Nmpi:
     @property
     def user_info_url(self) -> str:
         """What the client `nmpi` asks who a token's owner is."""
-        return f"{self.service.issuer.url}{OPENID}/userinfo"
+        return f"{self.url}{ISSUER_PATH}{OPENID}/userinfo"
 
     @property
     def faults(self) -> FaultPlan:
@@ -58,6 +58,7 @@ def start_nmpi(
     faults: FaultPlan | None = None,
     pause: float | None = None,
     runner: Runner | None = None,
+    work: Path | None = None,
     python: Sequence[str] = (),
     system: str = EMULATED,
     report: Report | None = None,
@@ -66,12 +67,13 @@ def start_nmpi(
 
     Certificates and output are written into `folder`. Without an `issuer` it has its own, under the
     same address. `pause` is the provider's between two looks at an empty queue, in seconds; None:
-    it runs a job only at each `provider.turn()`. `python` starts a job's program.
+    it runs a job only at each `provider.turn()`. `python` starts a job's program, by `runner`, in
+    a folder below `work`.
     """
     report = report or Silent()
     certificates = make_certificates(folder)
     server = Server(certificates, report, added={"server": "imagefactory-sandbox"})
-    output, work = folder / "nmpi-output", folder / "nmpi-jobs"
+    output, work = folder / "nmpi-output", work or folder / "nmpi-jobs"
     for place in (output, work):
         place.mkdir(parents=True, exist_ok=True)
     keys = {name: Secret(secrets.token_urlsafe(24)) for name in TEST_QUOTAS}
