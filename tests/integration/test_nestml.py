@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "adaptive.nestml"
 SMALL: dict[str, Any] = {"n_exc": 200, "n_inh": 50, "duration_ms": 400, "warmup_ms": 50}
-# One neuron of each kind: under a constant current, and under one input, of about 72 mV and of 72.
+# One neuron of each kind: under a constant current, and under one input of about 72 mV and of 72.
 # For each the first step in which the potentials differ (or none), and by how many mV.
 TRACES = """
 import json, sys
