@@ -40,6 +40,7 @@ REQUIRED_OF = {
         "network.use_compressed_spikes": "use of spike compression",
     },
     "neuron": {"versions.neuron": "version of NEURON"},
+    "spinnaker-emulated": {"network.emulated": "kind of emulation"},
 }
 # Two sides that differ in one of these are not of the same experiment.
 MUST_MATCH = {"model": "model", "parameters.duration_ms": "duration"}

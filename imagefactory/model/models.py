@@ -20,9 +20,15 @@ from imagefactory.base.values import Digest
 SCHEMA = 1
 # The table of a model, and the files of ours that go to the site with it.
 MODELS = {
-    "balanced-random": ("balanced-random.json", "balanced_random.py", "start.py"),
+    "balanced-random": ("balanced-random.json", "balanced_random.py", "emulated.py", "start.py"),
     # Its neuron and its set-up are the network's.
-    "few-cells": ("few-cells.json", "few_cells.py", "balanced_random.py", "start.py"),
+    "few-cells": (
+        "few-cells.json",
+        "few_cells.py",
+        "balanced_random.py",
+        "emulated.py",
+        "start.py",
+    ),
     "adaptive": (
         "adaptive.json",
         "adaptive.py",

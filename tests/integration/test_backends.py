@@ -70,6 +70,25 @@ def test_one_network_under_two_simulators(
     assert "unequal backend: nest and neuron" in found.outcome.tiers[1].expected
 
 
+def test_the_emulation_is_told_as_one(pushed_ref: ImageRef, report: Silent) -> None:
+    """The same network in SpiNNaker's arithmetic, at two sites: equal to the last bit."""
+    found = [
+        execute(
+            plan_run(
+                str(pushed_ref), site, "balanced-random", report=report, ranks=1,
+                overrides={**SMALL, "dt_ms": 1.0}, backend="spinnaker-emulated",
+            ),
+            report,
+        )
+        for site in ("bookworm", "trixie")
+    ]  # fmt: skip
+    first, second = found
+    assert first.backend == "spinnaker-emulated"
+    assert "emulated" in first.network["emulated"]
+    assert set(first.network["ring_shifts"]) == {"excitatory", "inhibitory"}
+    assert compare([first], [second]).verdict is Verdict.IDENTICAL
+
+
 def test_what_a_backend_cannot_do_is_refused_before_anything(report: Silent) -> None:
     with pytest.raises(UsageFault) as raised:
         plan_run("x.sif", "here", "balanced-random", report=report, ranks=2, backend="neuron")

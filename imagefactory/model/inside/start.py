@@ -28,6 +28,8 @@ import numpy as np
 WRONG_WORLD = 90
 OUTPUT = Path("output")
 FROZEN = Path("inside") / "frozen.npz"
+# Backends that are no module of PyNN's.
+MODULES = {"spinnaker-emulated": "emulated"}
 PACKAGES = {"pynn": "pyNN", "numpy": "numpy", "neo": "neo", "mpi4py": "mpi4py"}
 # Odd constants of splitmix64 (Steele, Lea and Flood 2014), and one starting value a lane.
 MIX = (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
@@ -285,7 +287,7 @@ def run_network(job: dict[str, Any], seen: dict[str, Any]) -> dict[str, Any]:
     began = time.perf_counter()
     hide_nest_config()
     quiet()
-    sim = import_module(f"pyNN.{job['backend']}")
+    sim = import_module(MODULES.get(job["backend"], f"pyNN.{job['backend']}"))
     nest = import_module("nest") if job["backend"] == "nest" else None
     if nest and nest.num_processes != job["ranks"]:
         hint = "NEST in this image was built without MPI."
@@ -336,8 +338,10 @@ def network_facts(sim: Any, nest: Any | None, network: Any) -> dict[str, Any]:
     """Digest and settings of the network, as the simulator itself says them."""
     if nest:
         return local_network(nest, network) | kernel_facts(nest, sim)
-    on_grid = {"rng": None, "spike_precision": "on_grid", "use_compressed_spikes": None}
-    return listed_network(network) | on_grid
+    found = {"rng": None, "spike_precision": "on_grid", "use_compressed_spikes": None}
+    if sim.__name__ == "emulated":
+        found |= {"emulated": "SpiNNaker's arithmetic, by emulated.py", "ring_shifts": sim.facts()}
+    return listed_network(network) | found
 
 
 def simulator_version(nest: Any | None) -> dict[str, str | None]:
