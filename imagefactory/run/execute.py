@@ -24,6 +24,7 @@ from imagefactory.run.keeping import (
     timed,
     with_staged,
 )
+from imagefactory.run.module import with_module
 from imagefactory.run.nmpi_plan import NmpiPlan
 from imagefactory.run.nmpi_run import execute_on_queue
 from imagefactory.run.outcome import Ending
@@ -67,6 +68,7 @@ def execute(
     if isinstance(plan, NmpiPlan):
         return execute_on_queue(plan, report, detach=detach)
     admit(plan, report)
+    plan = with_module(plan, report)
     if plan.via is Via.UNICORE:
         link = open_link(plan.site, report)
         record = submit_run(plan, mode, link, report)
@@ -167,9 +169,11 @@ def stage_image(plan: RunPlan, tools: Tools, report: Report) -> Staged:
 
 def run_files(plan: RunPlan) -> dict[str, str | Path]:
     """What is sent into the run's folder, by relative name."""
-    return parcel_of(plan.model, plan.parameters_text, plan.job) | draw_frozen(
-        plan, runs_folder() / plan.id
-    )
+    return {
+        **parcel_of(plan.model, plan.parameters_text, plan.job),
+        **plan.module_files,
+        **draw_frozen(plan, runs_folder() / plan.id),
+    }
 
 
 def _send(plan: RunPlan, shell: SiteShell) -> None:

@@ -40,20 +40,22 @@ MOST_WEIGHT = 0xFFFF
 
 def fixed(value: Any) -> Whole:
     """Numbers as S16.15, rounded to nearest; OverflowError beyond +-65536."""
-    bits = np.rint(np.asarray(value, dtype=float) * ONE).astype(np.int64)
+    bits: Whole = np.rint(np.asarray(value, dtype=float) * ONE).astype(np.int64)
     if np.any(np.abs(bits) >= LIMIT):
         raise OverflowError(f"{np.max(np.abs(value)):g} does not fit in S16.15")
     return bits
 
 
-def times_nearest(a: Whole, b: Whole) -> Whole:
+def times_nearest(a: Whole, b: Whole | int) -> Whole:
     """The product of two S16.15, rounded to nearest."""
-    return (a * b + (ONE >> 1)) >> 15
+    product: Whole = (a * b + (ONE >> 1)) >> 15
+    return product
 
 
-def decayed(value: Whole, factor: Whole) -> Whole:
+def decayed(value: Whole, factor: Whole | int) -> Whole:
     """An S16.15 times an unsigned 0.32, cut towards minus infinity."""
-    return (value * factor) >> 32
+    product: Whole = (value * factor) >> 32
+    return product
 
 
 def quotient(a: float, b: float) -> int:
@@ -351,7 +353,7 @@ class _Core:
         alpha = self.rest + times_nearest(
             self.currents[0] - self.currents[1] + self.offset, self.resistance
         )
-        moved = alpha - times_nearest(np.int64(self.leak), alpha - self.population.v)
+        moved = alpha - times_nearest(alpha - self.population.v, self.leak)
         self.population.v = np.where(free, moved, self.population.v)
         self.counter = np.where(free, self.counter, self.counter - 1)
         fired = np.flatnonzero(self.population.v >= self.threshold)
