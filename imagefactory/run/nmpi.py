@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -61,11 +61,14 @@ class SeenJob:
 @dataclass(frozen=True)
 class Nmpi:
     """A job queue. Every method raises ServiceAway for what may pass, TokenRefused for a token that
-    is not taken, and other errors for what another call would not mend."""
+    is not taken, and other errors for what another call would not mend.
+
+    Each call has a connection of its own: the service closes one after an error without a word.
+    """
 
     queue: JobQueue
     tokens: TokenSource
-    client: httpx.Client
+    connect: Callable[[], httpx.Client]
 
     def check_right(self, collab: str) -> None:
         """Raises UsageFault where the token's owner may not submit for this collab."""
@@ -120,7 +123,11 @@ class Nmpi:
         """
         url = self._checked(item)
         hasher, count = hashlib.sha256(), 0
-        with _told(url), self.client.stream("GET", url, follow_redirects=False) as answer:
+        with (
+            _told(url),
+            self.connect() as client,
+            client.stream("GET", url, follow_redirects=False) as answer,
+        ):
             if answer.status_code != 200:
                 answer.read()
                 raise _dead(answer.status_code, url)
@@ -156,8 +163,8 @@ class Nmpi:
     def _json(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         url = self.queue.url + path
         headers = {"Authorization": f"Bearer {self.tokens.get().secret.reveal()}"}
-        with _told(url):
-            answer = self.client.request(method, url, json=body, headers=headers)
+        with _told(url), self.connect() as client:
+            answer = client.request(method, url, json=body, headers=headers)
             if answer.status_code >= 300:
                 raise self._refused(answer, method, url)
             return answer.json()
@@ -188,13 +195,13 @@ class Nmpi:
 
 def connect_nmpi(queue: JobQueue, tokens: TokenSource, verify: Any = True) -> Nmpi:
     """The queue's calls; nothing is asked yet."""
-    return Nmpi(queue, tokens, open_client(verify=verify, follow_redirects=False))
+    return Nmpi(queue, tokens, lambda: open_client(verify=verify, follow_redirects=False))
 
 
-def verification_of(queue: JobQueue) -> ssl.SSLContext | bool:
+def verification_of(queue: JobQueue) -> ssl.SSLContext:
     """The system's authorities, and the queue's own where its record names one."""
     if queue.ca is None:
-        return True
+        return ssl.create_default_context()
     try:
         context = ssl.create_default_context()
         context.load_verify_locations(cafile=str(queue.ca))
