@@ -126,8 +126,9 @@ def cancel_job(record: RunRecord, report: Report, line: Line | None = None) -> R
 def _admit(plan: NmpiPlan, line: Line, report: Report) -> dict[str, Any] | None:
     """Raise before anything is submitted; returns the quota as it is now."""
     nmpi = line.nmpi
-    _again(line, lambda: nmpi.check_right(plan.collab))
-    quota = _again(line, lambda: nmpi.quota(plan.collab))
+    # Nothing is under way yet: who waits here waits for nothing for long.
+    retrying(lambda: nmpi.check_right(plan.collab), sleep=line.sleep)
+    quota = retrying(lambda: nmpi.quota(plan.collab), sleep=line.sleep)
     if plan.queue.double:
         report.warn("this queue is the sandbox's double: no SpiNNaker takes part")
     if quota is None:

@@ -33,6 +33,8 @@ open("results/spikes.txt", "w").write("1 2 3")
 @pytest.fixture
 def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Nmpi]:
     """A double on the loopback, named to our runner, its authority known to requests and urllib."""
+    for name in ("DATA", "SETTINGS", "CACHE"):
+        monkeypatch.setenv(f"IMAGEFACTORY_{name}", str(tmp_path / name.lower()))
     with start_nmpi(tmp_path / "nmpi", pause=0.05) as found:
         record = {"url": found.url, "ca": str(found.ca_file), "double": True}
         write_json(settings_folder() / "nmpi" / "nmpi-double.yaml", record)

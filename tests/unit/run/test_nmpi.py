@@ -290,3 +290,9 @@ def test_what_a_board_cannot_do_is_said_before(world: World) -> None:
         lambda: plan_nmpi("nmpi", "balanced-random", "demo", {"dt_ms": "0.1"}), UsageFault, "1 ms"
     )
     fails(lambda: plan_nmpi("nmpy", "balanced-random", "demo", SMALL), UsageFault, "no job queue")
+
+
+def test_a_program_that_no_queue_takes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("imagefactory.run.nmpi_plan.CODE_BYTES", 1000)
+    fails(world.run, UsageFault, "a queue takes")
+    assert world.posts == 0
