@@ -67,12 +67,13 @@ class NmpiPlan:
 def plan_nmpi(
     queue: str, model: str, collab: str, overrides: Mapping[str, Any] | None = None
 ) -> NmpiPlan:
-    """Decide a run on a queue. The network is always frozen: it is drawn here and sent along.
+    """Decide a run on a queue. A network that is random is frozen: drawn here and sent along.
 
     Raises UsageFault with all that the backend cannot do.
     """
     place, network = load_queue(queue), find_model(model)
-    parameters = resolve_parameters(network, {**(overrides or {}), "frozen": "true"})
+    frozen = {"frozen": "true"} if "frozen" in network.by_name else {}
+    parameters = resolve_parameters(network, {**(overrides or {}), **frozen})
     capability = check_capability(
         network.name, needs_of(network, parameters), find_backend(BACKEND)
     )
