@@ -89,6 +89,7 @@ def _job(
         ranks=ranks, threads=threads, nodes=nodes, overrides=overrides_of(seed, pairs),
         backend=backend,
     )  # fmt: skip
+    plan = room.with_module(plan, session.report)
     found = room.describe(replace(plan, id=name or f"{site}-{model}"), chosen)
     for warning in found.warnings:
         session.report.warn(warning)

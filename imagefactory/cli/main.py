@@ -21,7 +21,7 @@ VERBS = {
     "sites": ("sites", "The sites that a tag can be run at."),
     "site": ("site", "What a site is like, and whether an image starts there."),
     "models": ("models", "The networks that can be run, with their parameters."),
-    "model": ("model", "What a backend can do with a model, before any job."),
+    "model": ("model", "What a backend can do with a model; modules from NESTML."),
     "run": ("run", "Run a model from an image at a site."),
     "runs": ("run", "The runs so far."),
     "store": ("store", "The images in a site's store; remove what no run needs."),

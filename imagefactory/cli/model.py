@@ -1,4 +1,4 @@
-"""imagefactory model: backends, check."""
+"""imagefactory model: backends, check, build."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from imagefactory.base.errors import UsageFault
+from imagefactory.base.report import clock
 from imagefactory.cli.run import overrides_of
 from imagefactory.cli.session import Session, verb
 
@@ -71,3 +72,66 @@ def check(
     result = room.check_capability(name, needs, known)
     session.show({"answer": result.answer, **vars(result)}, "\n".join(result.lines()))
     sys.exit({room.Answer.CANNOT: 3, room.Answer.UNKNOWN: 9}.get(result.answer, 0))
+
+
+@model.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--target", type=click.Choice(["nest", "spinnaker"]), default="nest", show_default=True,
+    help="What code is generated for.",
+)  # fmt: skip
+@click.option(
+    "--image", required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="The SIF whose NEST a module is compiled against; the tools stand on it.",
+)  # fmt: skip
+@click.option("--nestml", metavar="VERSION", help="Of NESTML (default: the pair that is shipped).")
+@click.option("--odetoolbox", metavar="VERSION", help="Of ODE-toolbox (default: the same).")
+@verb(dry_run=True)
+def build(
+    session: Session,
+    file: Path,
+    target: str,
+    image: Path,
+    nestml: str | None,
+    odetoolbox: str | None,
+) -> None:
+    """Make a module for NEST, or code for SpiNNaker, from a neuron written in NESTML.
+
+    The folder of the module is the first line of the output, for `imagefactory run --module`.
+
+    \b
+    Example: imagefactory model build examples/adaptive.nestml --image build/nest.sif
+    """
+    from imagefactory import nestml as room
+    from imagefactory.base.files import digest_of
+    from imagefactory.image import require_sif
+
+    sif = require_sif(image)
+    plan = room.plan_module(
+        file, room.Target(target), digest_of(sif), session.report,
+        nestml=nestml, odetoolbox=odetoolbox,
+    )  # fmt: skip
+    if session.dry_run:
+        session.show_plan(plan)
+        return
+    made = room.build_module(plan, lambda: sif, session.report)
+    session.show(made, "\n".join(_lines(made)))
+
+
+def _lines(made: object) -> list[str]:
+    from imagefactory.nestml import Module
+
+    assert isinstance(made, Module)  # noqa: S101 - the room gives nothing else
+    versions = ", ".join(f"{name} {version}" for name, version in made.versions.items())
+    what = (
+        f"{made.file}: {made.sha256}"
+        if made.compiled
+        else f"{len(made.generated)} files of code; generated only, nothing was compiled or run"
+    )
+    return [
+        str(made.folder),
+        f"{', '.join(made.models)} for {made.target}, for the image {made.image}",
+        what,
+        versions,
+        f"made in {clock(made.seconds)}",
+    ]

@@ -95,6 +95,10 @@ def overrides_of(
 )
 @frozen_option
 @click.option("--detach", is_flag=True, help="End when the job is started; later: runs watch.")
+@click.option(
+    "--module", type=click.Path(path_type=Path),
+    help="The folder of a module, by `model build` (default: built where the model needs one).",
+)  # fmt: skip
 @click.option("--force", is_flag=True, help="Run although the pre-flight fails; it is recorded.")
 @verb(dry_run=True)
 def run(
@@ -113,6 +117,7 @@ def run(
     seeds: int | None,
     frozen: bool,
     detach: bool,
+    module: Path | None,
     force: bool,
 ) -> None:
     """Run a model from IMAGE (oras://...; on the site `here` also a SIF file) at a site.
@@ -129,6 +134,7 @@ def run(
         image, site, model, report=session.report, via=room.Via(via) if via else None,
         ranks=ranks, threads=threads, nodes=nodes,
         overrides=overrides_of(seed, pairs, frozen=frozen), backend=backend, force=force,
+        module=module,
     )  # fmt: skip
     if seeds is not None:
         first = int(plan.parameters["seed"])

@@ -71,8 +71,8 @@ ONE_SIDE = {
     "versions.nest": "version of NEST",
 }
 SECTIONS = (
-    "image", "geometry", "parameters", "network", "versions", "machine", "pmix", "launcher",
-    "spikes", "timings",
+    "image", "module", "geometry", "parameters", "network", "versions", "machine", "pmix",
+    "launcher", "spikes", "timings",
 )  # fmt: skip
 
 # Always of its own in every run: no difference that anybody should look at.

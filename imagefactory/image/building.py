@@ -69,7 +69,7 @@ def plan_build(recipe: Recipe, report: Report) -> BuildPlan:
     name = digest_of_text(repr(sorted(key.items()))).short
     images = ordinary_cache() / "images" / recipe.name
     sif = images / name / f"{recipe.name}.sif"
-    current, reason = _find_current(sif, key, images)
+    current, reason = find_current(sif, key, images)
     return BuildPlan(definition, key, sif, apptainer, current, reason)
 
 
@@ -86,10 +86,11 @@ def _release_key(recipe: Recipe) -> dict[str, str]:
     }
 
 
-def _find_current(sif: Path, key: dict[str, str], images: Path) -> tuple[BuildRecord | None, str]:
+def find_current(sif: Path, key: dict[str, str], images: Path) -> tuple[BuildRecord | None, str]:
+    """The record of an image that is there whole, and why there is one or none."""
     record = _record_of(sif)
     if record is not None and sif.is_file():
-        if _checked(sif) == record.checked or str(digest_of(sif)) == record.digest:
+        if stamp_of(sif) == record.checked or str(digest_of(sif)) == record.digest:
             return record, f"all {len(key)} inputs are those of {record.digest[:19]}"
         return None, "the SIF in the cache was altered"
     others = [found for path in sorted(images.glob("*/*.sif")) if (found := _record_of(path))]
@@ -107,7 +108,8 @@ def _record_of(sif: Path) -> BuildRecord | None:
         return None
 
 
-def _checked(sif: Path) -> list[int]:
+def stamp_of(sif: Path) -> list[int]:
+    """Size and time of a file: what a record keeps to see that it was not touched."""
     found = sif.stat()
     return [found.st_size, found.st_mtime_ns]
 
@@ -122,7 +124,7 @@ def build(plan: BuildPlan, report: Report, output: Path | None = None) -> BuildR
         return _put_out(plan.current, output, report)
     with locked(ordinary_folder(plan.sif.parent) / "lock"):
         # Another process may have built it while this one waited.
-        made, _ = _find_current(plan.sif, plan.key, plan.sif.parent.parent)
+        made, _ = find_current(plan.sif, plan.key, plan.sif.parent.parent)
         record = made or _build(plan, plan.sif, report, fresh=False)
     return _put_out(record, output, report)
 
@@ -176,7 +178,7 @@ def _build(plan: BuildPlan, target: Path, report: Report, *, fresh: bool) -> Bui
         root=contents.root,
         sources=contents.sources,
         debian=own_facts(target, plan.apptainer).get("debian", {}),
-        checked=_checked(target),
+        checked=stamp_of(target),
     )
     write_build_record(record)
     report.note(f"{target}: {size(record.size)}, {digest}")
@@ -193,7 +195,7 @@ def _run_apptainer(
     give(log)
     try:
         plan.apptainer.runner.run(
-            plan.apptainer.program, "build", "--reproducible", *_apart_from_host(empty),
+            plan.apptainer.program, "build", "--reproducible", *apart_from_host(empty),
             *(word for bind in contents.binds for word in ("--bind", bind)),
             "image.sif", "image.def",
             timeout=BUILD_SECONDS, cwd=context, log=log, on_line=watch.line,
@@ -228,7 +230,7 @@ def _next_step(recipe: Recipe, watch: BuildWatch, log: Path) -> str:
     return step
 
 
-def _apart_from_host(empty: Path) -> Iterator[str]:
+def apart_from_host(empty: Path) -> Iterator[str]:
     """Words that put an empty folder where Apptainer would mount the host's own."""
     for place in ("/tmp", "/var/tmp"):  # noqa: S108 - names inside the image
         yield from ("--bind", f"{empty}:{place}")
@@ -246,6 +248,6 @@ def _put_out(record: BuildRecord, output: Path | None, report: Report) -> BuildR
 
     with report.step(f"copy to {output}"), whole_file(output, 0o755) as temporary:
         shutil.copyfile(record.sif, temporary)
-    copied = replace(record, sif=output.absolute(), checked=_checked(output))
+    copied = replace(record, sif=output.absolute(), checked=stamp_of(output))
     write_build_record(copied)
     return copied

@@ -29,6 +29,13 @@ MODELS = {
         "emulated.py",
         "start.py",
     ),
+    "adaptive": (
+        "adaptive.json",
+        "adaptive.py",
+        "adaptive.nestml",
+        "balanced_random.py",
+        "start.py",
+    ),
 }
 BACKEND = "nest"  # where none is named
 SHORTEST_DELAY_MS = 1.0  # balanced_random.MIN_DELAY; the grid must have it
@@ -77,11 +84,21 @@ class Model:
     # numbers, or parameters.
     needs: Mapping[str, tuple[str | int, ...]]
     entry: str = "start.py"
+    neuron: str = ""  # the one that `nestml` describes
 
     @cached_property
     def by_name(self) -> Mapping[str, Parameter]:
         """The parameters by their names."""
         return {parameter.name: parameter for parameter in self.parameters}
+
+    @property
+    def nestml(self) -> Path | None:
+        """The file of its own neuron, which NEST needs as a module."""
+        return next((file for file in self.files if file.suffix == ".nestml"), None)
+
+    def needs_module(self, parameters: Mapping[str, Any]) -> bool:
+        """Whether a run of these parameters needs its neuron as a module."""
+        return self.nestml is not None and parameters.get("neuron") == "nestml"
 
     @cached_property
     def code(self) -> Digest:
@@ -166,6 +183,7 @@ def _load(name: str) -> Model:
         files=tuple(folder / file for file in MODELS[name]),
         parameters=tuple(_parameter(key, entry) for key, entry in table["parameters"].items()),
         needs={key: tuple(values) for key, values in table["needs"].items()},
+        neuron=table.get("neuron", ""),
     )
 
 

@@ -17,6 +17,7 @@ from imagefactory.run.execute import execute
 from imagefactory.run.handle import RunHandle, list_runs, open_run, start
 from imagefactory.run.job import Via
 from imagefactory.run.later import cancel, fetch, resume, watch
+from imagefactory.run.module import with_module
 from imagefactory.run.plan import RunPlan, plan_run
 from imagefactory.run.record import RunRecord, list_records, read_record
 from imagefactory.run.shell import SiteShell, open_shell
@@ -51,6 +52,7 @@ __all__ = [
     "spread",
     "start",
     "watch",
+    "with_module",
     "write_job",
 ]
 

@@ -99,6 +99,7 @@ def describe(plan: RunPlan, mode: Mode = Mode.BATCH) -> Job:
         "stage.sh": stage_text(plan),
         "stage_one.sh": stage_one_script(),
         **parcel_of(plan.model, plan.parameters_text, script_text(plan, mode)),
+        **plan.module_files,
     }
     description: dict[str, Any] = {
         "Name": job_name(plan.id),
@@ -297,7 +298,10 @@ def _as_in_paper(plan: RunPlan, mode: Mode) -> Job:
             "User precommand": pull,
             "Resources": {"Project": project},
         }
-    files: dict[str, str | Path] = parcel_of(plan.model, plan.parameters_text, "")
+    files: dict[str, str | Path] = {
+        **parcel_of(plan.model, plan.parameters_text, ""),
+        **plan.module_files,
+    }
     del files["job.sh"]
     files[script] = _paper_script(plan, mode, image)
     return Job(

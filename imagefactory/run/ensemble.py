@@ -19,6 +19,7 @@ from imagefactory.run.description import Mode
 from imagefactory.run.execute import Tools, admit, execute_with, follow, run_files, stage_image
 from imagefactory.run.job import FOLDER, Via, batch_options
 from imagefactory.run.keeping import keep_failure, new_record, timed, with_staged
+from imagefactory.run.module import with_module
 from imagefactory.run.parcel import pack
 from imagefactory.run.plan import RunPlan
 from imagefactory.run.record import RunRecord, read_record, write_record
@@ -124,6 +125,7 @@ def execute_ensemble(
     """
     site = plan.base.site
     admit(plan.base, report)
+    plan = _with_module(plan, report)
     if plan.base.via is Via.UNICORE:
         link = open_link(site, report)
         records = [submit_run(one, mode, link, report) for one in plan.runs]
@@ -141,6 +143,13 @@ def execute_ensemble(
             return _each(plan.runs, lambda one: execute_with(one, tools, report), report)
         records = submit_array(plan, tools, report)
         return records if detach else _follow_all(records, plan, tools, report)
+
+
+def _with_module(plan: EnsemblePlan, report: Report) -> EnsemblePlan:
+    """The same with the module that its runs share."""
+    base = with_module(plan.base, report)
+    runs = tuple(replace(run, module=base.module, module_plan=None) for run in plan.runs)
+    return EnsemblePlan(base, runs)
 
 
 def finish_ensemble(

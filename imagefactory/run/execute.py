@@ -24,6 +24,7 @@ from imagefactory.run.keeping import (
     timed,
     with_staged,
 )
+from imagefactory.run.module import with_module
 from imagefactory.run.outcome import Ending
 from imagefactory.run.parcel import LIMIT_BYTES, pack, unpack
 from imagefactory.run.plan import RunPlan
@@ -63,6 +64,7 @@ def execute(
     Raises VerdictAgainst, and leaves no record, where the pre-flight failed and no force was used.
     """
     admit(plan, report)
+    plan = with_module(plan, report)
     if plan.via is Via.UNICORE:
         link = open_link(plan.site, report)
         record = submit_run(plan, mode, link, report)
@@ -163,9 +165,11 @@ def stage_image(plan: RunPlan, tools: Tools, report: Report) -> Staged:
 
 def run_files(plan: RunPlan) -> dict[str, str | Path]:
     """What is sent into the run's folder, by relative name."""
-    return parcel_of(plan.model, plan.parameters_text, plan.job) | draw_frozen(
-        plan, runs_folder() / plan.id
-    )
+    return {
+        **parcel_of(plan.model, plan.parameters_text, plan.job),
+        **plan.module_files,
+        **draw_frozen(plan, runs_folder() / plan.id),
+    }
 
 
 def _send(plan: RunPlan, shell: SiteShell) -> None:

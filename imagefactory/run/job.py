@@ -8,11 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from imagefactory.launch import GUARD
 from imagefactory.model import Model
 from imagefactory.site import Setting, Site, shell_lines
+
+if TYPE_CHECKING:
+    from imagefactory.nestml import Module
 
 SCHEMA = 1
 FOLDER = "$folder"  # a run's folder where the server names it: job.sh knows it as this variable
@@ -52,8 +55,10 @@ def parameters_text(
     parameters: Mapping[str, Any],
     backend: str,
     expect: Mapping[str, Any] | None = None,
+    module: Module | None = None,
 ) -> str:
-    """parameters.json, which every rank reads; `expect` is what the guard holds a run to."""
+    """parameters.json, which every rank reads: `expect` is what the guard holds a run to, `module`
+    what every rank loads."""
     document = {
         "schema": SCHEMA,
         "model": model.name,
@@ -63,6 +68,8 @@ def parameters_text(
         "parameters": dict(parameters),
         "expect": dict(expect or {}),
     }
+    if module is not None:
+        document["module"] = {"file": module.file, "sha256": module.sha256}
     return json.dumps(document, indent=2) + "\n"
 
 

@@ -45,6 +45,7 @@ def new_record(plan: RunPlan) -> RunRecord:
         },
         parameters=dict(plan.parameters),
         model_code=str(plan.model.code),
+        module=_module(plan),
         launcher={
             "name": plan.site.launcher.kind,
             "plugin": plan.site.launcher.plugin or None,
@@ -56,6 +57,20 @@ def new_record(plan: RunPlan) -> RunRecord:
         job={"folder": plan.folder},
         folder=runs_folder() / plan.id,
     )
+
+
+def _module(plan: RunPlan) -> dict[str, Any] | None:
+    """What the run loads besides NEST's own models, and what it was made of."""
+    if plan.module is None:
+        return None
+    module = plan.module
+    return {
+        "file": module.file,
+        "sha256": module.sha256,
+        "models": list(module.models),
+        "source": module.source["sha256"],
+        "versions": dict(module.versions),
+    }
 
 
 def _preflight(plan: RunPlan) -> dict[str, Any] | None:

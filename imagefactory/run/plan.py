@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from imagefactory.base.apptainer import find_apptainer
 from imagefactory.base.errors import Fault, UsageFault
@@ -25,8 +25,12 @@ from imagefactory.launch import (
 )
 from imagefactory.model import BACKEND, Model, check_backend, find_model, resolve_parameters
 from imagefactory.run.job import FOLDER, Geometry, Via, job_text, parameters_text, program_of
+from imagefactory.run.module import plan_run_module
 from imagefactory.run.staging import stage_one_arguments, stored_image
 from imagefactory.site import Setting, Site, load_site
+
+if TYPE_CHECKING:
+    from imagefactory.nestml import Module, ModulePlan
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,9 @@ class RunPlan:
     force: bool = False
     # What the guard in every rank holds the run to: see launch/inside/guard.py.
     expect: Mapping[str, Any] = field(default_factory=dict)
+    # The neuron's module that is sent along; or how it is to be built, before anything is sent.
+    module: Module | None = None
+    module_plan: ModulePlan | None = None
 
     @property
     def job(self) -> str:
@@ -77,8 +84,13 @@ class RunPlan:
     def parameters_text(self) -> str:
         """The text of parameters.json."""
         return parameters_text(
-            self.model, self.geometry, self.parameters, self.backend, self.expect
+            self.model, self.geometry, self.parameters, self.backend, self.expect, self.module
         )
+
+    @property
+    def module_files(self) -> dict[str, Path]:
+        """The module, by its name in the run's folder."""
+        return {f"inside/{self.module.file}": self.module.path} if self.module else {}
 
     @property
     def stage_arguments(self) -> list[str]:
@@ -100,6 +112,7 @@ class RunPlan:
             f"run {self.id}",
             f"image {self.image.reference}, SIF {self.image.sif}, {size(self.image.size)}",
             *self._preflight_lines(),
+            *self._module_lines(),
             f"on {where}: stage_one.sh {shlex.join(stage)}"
             if stage
             else f"on {where}: copy {self.image.source} to {self.image.path}",
@@ -114,12 +127,18 @@ class RunPlan:
         told = self.preflight.brief if self.preflight else []
         return [f"pre-flight: {line}" for line in told]
 
+    def _module_lines(self) -> list[str]:
+        if self.module_plan is not None:
+            return [f"here: {line}" for line in self.module_plan.lines()]
+        return [f"module {self.module.path}, {self.module.sha256}"] if self.module else []
+
     def _unicore_lines(self) -> list[str]:
         size_ = f"{self.geometry.ranks} ranks x {self.geometry.threads} threads"
         return [
             f"run {self.id}",
             f"image {self.image.reference}, SIF {self.image.sif}, {size(self.image.size)}",
             *self._preflight_lines(),
+            *self._module_lines(),
             f"through UNICORE, one job; exactly which: imagefactory job show ... --site "
             f"{self.site.name}",
             f"on the login node: stage_one.sh {shlex.join(self.stage_arguments)}",
@@ -141,12 +160,13 @@ def plan_run(
     backend: str = BACKEND,
     via: Via | None = None,
     force: bool = False,
+    module: Path | None = None,
 ) -> RunPlan:
     """Decide a run; a tag is resolved to a digest here, once.
 
     `image` is `oras://...`, or, on a site that is this machine, a SIF file. `force` is for a run
-    that the pre-flight fails. Raises UsageFault, ConfigurationFault, and what the registry room
-    raises for an image that is not there.
+    that the pre-flight fails, `module` the folder of one that the user built. Raises UsageFault,
+    ConfigurationFault, and what the registry room raises for an image that is not there.
     """
     place, network = load_site(site), find_model(model)
     via = decide_way(place, via)
@@ -156,6 +176,7 @@ def plan_run(
     if place.access.kind == "local" and place.apptainer == "apptainer":
         place = replace(place, apptainer=str(find_apptainer(report)))
     found = find_image(image, place, report)
+    built, to_build = plan_run_module(network, parameters, found.sif, module, report)
     run_id = new_id(place.name, network.name)
     folder = FOLDER if via is Via.UNICORE else str(PurePosixPath(place.work) / run_id)
     side = known_image(found.sif, found.size, report, sif=found.source, reference=found.pinned)
@@ -181,6 +202,8 @@ def plan_run(
         preflight=preflight(side, known, made.launch, names=(image, place.name), line=made.text),
         force=force,
         expect=expectation(side, made.launch),
+        module=built,
+        module_plan=to_build,
     )
 
 

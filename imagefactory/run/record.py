@@ -31,6 +31,7 @@ class RunRecord:
     geometry: dict[str, int]  # nodes, ranks, threads, virtual_processes
     parameters: dict[str, Any]  # every parameter of the model, the seed among them
     model_code: str | None = None  # one digest of the model's files
+    module: dict[str, Any] | None = None  # what NEST loaded: file, sha256, models, source, versions
     launcher: dict[str, Any] = field(default_factory=dict)  # name, version, argv
     pmix: dict[str, Any] = field(default_factory=dict)  # server, client, security, datastore
     versions: dict[str, Any] = field(default_factory=dict)  # nest, pynn, numpy, python, mpi, ...

@@ -11,7 +11,7 @@ import pytest
 import imagefactory
 
 ORDER = [
-    "base", "release", "recipe", "image", "registry", "site", "model", "launch", "run",
+    "base", "release", "recipe", "image", "registry", "site", "model", "nestml", "launch", "run",
     "equivalence", "sandbox", "cli",
 ]  # fmt: skip
 PACKAGE = Path(imagefactory.__file__).parent

@@ -296,6 +296,8 @@ def run_network(job: dict[str, Any], seen: dict[str, Any]) -> dict[str, Any]:
     model = import_module(job["model"].replace("-", "_"))
     imported = time.perf_counter()
     model.setup(sim, parameters, job["threads"])
+    # After setup, which resets NEST: that closes its modules.
+    module = load_module(nest, job["module"]) if job.get("module") else {}
     drawn = model.load(FROZEN) if parameters.get("frozen") else model.draw(parameters)
     network = model.build(sim, parameters, drawn)
     built = time.perf_counter()
@@ -309,7 +311,7 @@ def run_network(job: dict[str, Any], seen: dict[str, Any]) -> dict[str, Any]:
     )
     found = {
         "versions": seen["versions"] | simulator_version(nest),
-        "network": network_facts(sim, nest, network) | drawn_facts(drawn),
+        "network": network_facts(sim, nest, network) | drawn_facts(drawn) | module,
         "populations": populations,
         "timings": {
             "import_s": round(imported - began, 3),
@@ -320,6 +322,16 @@ def run_network(job: dict[str, Any], seen: dict[str, Any]) -> dict[str, Any]:
     }
     sim.end()  # removes the folder that PyNN made under /tmp
     return found
+
+
+def load_module(nest: Any, module: dict[str, str]) -> dict[str, str]:
+    """Load the module that was sent, if it is the one that was meant; gives its digest."""
+    path = (Path("inside") / module["file"]).absolute()
+    found = f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+    if found != module["sha256"]:
+        raise ValueError(f"the module {path} is {found}, not {module['sha256']} that was sent")
+    nest.Install(str(path))
+    return {"module": found}
 
 
 def network_facts(sim: Any, nest: Any | None, network: Any) -> dict[str, Any]:
