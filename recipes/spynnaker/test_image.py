@@ -1,4 +1,4 @@
-"""What the spynnaker image must be; run inside the SIF: imagefactory image test SIF recipes/spynnaker."""
+"""What the spynnaker image must be; run by: imagefactory image test SIF recipes/spynnaker."""
 
 import json
 

@@ -2,7 +2,8 @@
 
 No SpiNNaker takes part and nothing is simulated: the board gives no spikes, and whatever it gave
 would be no result. Writes mapping.json beside the job: what was placed where, what memory it takes,
-and one digest of all of it. sPyNNaker's settings must be in the home folder as well as here, or its
+and one digest of all of it. Input spikes are not in it, for sPyNNaker loads them later; they have a
+digest of their own. sPyNNaker's settings must be in the home folder as well as here, or its
 first run writes a template there and ends.
 """
 
@@ -31,6 +32,8 @@ keep_dataspec_database = True
 [Java]
 use_java = False
 """
+# Whose errors say that a network cannot be mapped; any other is a defect.
+THEIRS = {"pacman", "spinn_front_end_common", "spinn_machine", "spinn_utilities", "spynnaker"}
 PARTS = ("placements", "routing", "keys", "data")
 VERSIONS = ("spynnaker", "spinnfrontendcommon", "spinnaker-pacman", "spinnmachine", "pynn", "numpy")
 
@@ -41,9 +44,32 @@ def digest(value: Any) -> str:
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
-def map_network(job: dict[str, Any]) -> dict[str, Any]:
+class Seeded:
+    """sPyNNaker's module, whose populations have fixed seeds.
+
+    sPyNNaker takes theirs from the system's entropy, also where nothing is drawn with them, and
+    writes them into each core's memory: no two mappings were equal.
+    """
+
+    def __init__(self, sim: Any) -> None:
+        self._sim = sim
+        self._made = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sim, name)
+
+    def Population(self, size: int, cell: Any, label: str) -> Any:
+        """A population, with its number as its seed where its cells take one."""
+        self._made += 1
+        takes = "seed" in type(cell).default_population_parameters
+        more = {"seed": self._made} if takes else {}
+        return self._sim.Population(size, cell, label=label, additional_parameters=more)
+
+
+def map_network(sim: Any, job: dict[str, Any]) -> dict[str, Any]:
     """Build the network, map it, and say what came out."""
-    sim = import_module("pyNN.spiNNaker")
+    from start import drawn_facts
+
     model = import_module(job["model"].replace("-", "_"))
     parameters = job["parameters"]
     model.setup(sim, parameters)
@@ -53,12 +79,13 @@ def map_network(job: dict[str, Any]) -> dict[str, Any]:
     neuron, _ = model.spikes(parameters, network)
     if len(neuron):  # then it is no virtual board, and this is no mapping
         raise RuntimeError(f"a virtual board gave {len(neuron)} spikes")
-    found = describe()
+    steps = round(parameters["duration_ms"] / parameters["dt_ms"])
+    found = describe(steps) | {"drawn": drawn_facts(drawn)}
     sim.end()
     return found | {"versions": {name: version(name) for name in VERSIONS}}
 
 
-def describe() -> dict[str, Any]:
+def describe(steps: int) -> dict[str, Any]:
     """What sPyNNaker mapped, asked before its end throws it away."""
     from spinn_front_end_common.data import FecDataView as View
 
@@ -81,9 +108,11 @@ def describe() -> dict[str, Any]:
         "keys": {
             "blocks": len(keys),
             "lowest": min((each["key"] for each in keys), default=None),
-            "highest": max((each["key"] | ~each["mask"] & 0xFFFFFFFF for each in keys), default=None),
+            "highest": max(
+                (each["key"] | ~each["mask"] & 0xFFFFFFFF for each in keys), default=None
+            ),
         },
-        "memory": memory(View),
+        "memory": memory(View, steps),
     }
 
 
@@ -141,8 +170,9 @@ def machine(view: Any, placed: list[dict[str, Any]]) -> dict[str, Any]:
         "boards": len(whole.ethernet_connected_chips),
         "chips": whole.n_chips,
         "cores": whole.total_available_user_cores,
-        "chips_used": len({(each["x"], each["y"]) for each in placed}),
-        "cores_used": len(placed),
+        "chips_used": len({(each["x"], each["y"]) for each in placed if each["population"]}),
+        "cores_used": sum(each["population"] is not None for each in placed),
+        "monitors": sum(each["population"] is None for each in placed),
     }
 
 
@@ -159,9 +189,9 @@ def populations(placed: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
-def memory(view: Any) -> dict[str, int]:
-    """SDRAM in bytes: of all chips together, of the fullest one, and what a chip has."""
-    steps = view.get_max_run_time_steps() if view.has_max_run_time_steps() else 0
+def memory(view: Any, steps: int) -> dict[str, int]:
+    """SDRAM in bytes that a run of so many steps takes: of all chips together, of the fullest one,
+    and what a chip has."""
     used: Counter[tuple[int, int]] = Counter()
     for place in view.iterate_placemements():
         used[place.x, place.y] += int(place.vertex.sdram_required.get_total_sdram(steps))
@@ -175,12 +205,14 @@ def main(path: str) -> None:
     for folder in (Path.home(), Path.cwd()):
         for name in (".spynnaker.cfg", "spynnaker.cfg"):
             (folder / name).write_text(SETTINGS)
+    sim = Seeded(import_module("pyNN.spiNNaker"))
     try:
-        found = map_network(job)
+        found = map_network(sim, job)
     except Exception as err:
+        if type(err).__module__.partition(".")[0] not in THEIRS:
+            raise
         traceback.print_exc()
-        told = {"error": f"{type(err).__name__}: {err}", "of": type(err).__module__}
-        Path("mapping.json").write_text(json.dumps(told))
+        Path("mapping.json").write_text(json.dumps({"error": f"{type(err).__name__}: {err}"}))
         sys.exit(CANNOT_MAP)
     Path("mapping.json").write_text(json.dumps(found, indent=2, sort_keys=True) + "\n")
 
