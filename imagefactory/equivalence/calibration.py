@@ -99,13 +99,13 @@ def _move(
 ) -> Rates:
     """The trials again, with one measure of side B moved by its margin, up and down by turns."""
     values, levels = pool.means[key], levels_of(pool, margins)
-    margin = margins.of_mean(key[1], float(values[a].mean()), pool.frozen)
+    margin = margins.of_mean(key[1], float(values[a].mean()))
     place = list(pool.means).index(key)
     moved = []
     for number, (sides, trial) in enumerate(zip(draws, same, strict=True)):
         other = values[sides[1]] + (margin if number % 2 else -margin)
         means = list(trial.means)
-        means[place] = judge_mean(key, (values[sides[0]], other), margins, levels, pool.frozen)
+        means[place] = judge_mean(key, (values[sides[0]], other), margins, levels)
         moved.append(replace(trial, means=tuple(means)))
     return _count(f"{key[0]} {key[1]} at its margin", moved)
 

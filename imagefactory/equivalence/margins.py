@@ -28,9 +28,9 @@ class Margins:
     least_runs: int
     least_warmup_ms: float
     means: Mapping[str, float]
-    frozen_means: Mapping[str, float]
     least_correlation_difference: float
     excess: Mapping[str, float]
+    frozen_excess: Mapping[str, float]
     description: str = ""
 
     @cached_property
@@ -40,13 +40,13 @@ class Margins:
         del document["description"]
         return digest_of_text(json.dumps(document, sort_keys=True))
 
-    def means_of(self, frozen: bool) -> Mapping[str, float]:
-        """The relative margins of the means, where all runs share one network or have their own."""
-        return self.frozen_means if frozen else self.means
+    def excess_of(self, frozen: bool) -> Mapping[str, float]:
+        """The margins of the excesses, where all runs share one network or have their own."""
+        return self.frozen_excess if frozen else self.excess
 
-    def of_mean(self, measure: str, reference: float, frozen: bool) -> float:
+    def of_mean(self, measure: str, reference: float) -> float:
         """The margin of a mean's difference, in the measure's own unit."""
-        margin = self.means_of(frozen)[measure] * abs(reference)
+        margin = self.means[measure] * abs(reference)
         return (
             max(margin, self.least_correlation_difference) if measure == "correlation" else margin
         )

@@ -131,10 +131,11 @@ def _state_statistics(comparison: Comparison) -> str:
 def _state_margins(comparison: Comparison) -> str:
     margins, statistics = comparison.margins, comparison.outcome.statistics
     assert statistics is not None  # noqa: S101
-    relative = margins.means_of(statistics.frozen).items()
+    relative = margins.means.items()
     means = ", ".join(f"{WORDS[name]} {100 * size:g} %" for name, size in relative)
     kinds = dict.fromkeys(each.measure for each in statistics.distances)
-    excess = ", ".join(f"{NAMES.get(kind, kind)} {margins.excess[kind]:g}" for kind in kinds)
+    sizes = margins.excess_of(statistics.frozen)
+    excess = ", ".join(f"{NAMES.get(kind, kind)} {sizes[kind]:g}" for kind in kinds)
     level = f"{100 * (1 - 2 * margins.alpha):g} %"
     return (
         f"In every population the two sides are equivalent by two one-sided tests ({level} "

@@ -148,16 +148,14 @@ def judge(
     """Test the runs `a` of a pool against its runs `b`; at least FEWEST_RUNS on each side."""
     levels = levels_of(pool, margins)
     means = [
-        judge_mean(key, (values[a], values[b]), margins, levels, pool.frozen)
+        judge_mean(key, (values[a], values[b]), margins, levels)
         for key, values in pool.means.items()
     ]
     chosen = np.concatenate([a, b])
     grid = np.ix_(chosen, chosen)
-    distances = []
+    distances, allowed = [], margins.excess_of(pool.frozen)
     for (population, measure), table in pool.distances.items():
-        excess = find_excess(
-            table[grid], chosen, len(a), margins.excess[measure], levels, permutations
-        )
+        excess = find_excess(table[grid], chosen, len(a), allowed[measure], levels, permutations)
         other = pool.moved.get((population, measure))
         moved = mean_excess(other[grid], chosen, len(a)) if other is not None else float("nan")
         distances.append(DistanceResult(population, measure, excess, moved))
@@ -174,13 +172,13 @@ def levels_of(pool: Pool, margins: Margins) -> Levels:
 
 
 def judge_mean(
-    key: Key, values: tuple[Floats, Floats], margins: Margins, levels: Levels, frozen: bool
+    key: Key, values: tuple[Floats, Floats], margins: Margins, levels: Levels
 ) -> MeanResult:
     """Test one measure's mean; `values` has both sides', one a run."""
     a, b = values
     reference = float(a.mean())
     scale = abs(reference) or 1.0
-    margin = margins.of_mean(key[1], reference, frozen) / scale
+    margin = margins.of_mean(key[1], reference) / scale
     interval = compare_means(a / scale, b / scale, margin, levels)
     spread = (float(a.std(ddof=1)), float(b.std(ddof=1)))
     return MeanResult(*key, reference, float(b.mean()), *spread, interval)

@@ -89,7 +89,9 @@ def needs_of(model: Model, parameters: Mapping[str, Any]) -> Needs:
     names += wanted["frozen" if parameters.get("frozen") else "drawn"]
     names += wanted.get(str(parameters.get("variant", "")), ())
     sizes = [int(parameters.get(str(size), size)) for size in wanted["populations"]]
-    return Needs(tuple(dict.fromkeys(map(str, names))), parameters["dt_ms"], tuple(sizes))
+    # A neuron in NESTML is a module for NEST, and the one beside it is NEST's own, by its own name.
+    bound = ("nest",) if model.nestml else ()
+    return Needs(tuple(dict.fromkeys(map(str, names))), parameters["dt_ms"], tuple(sizes), bound)
 
 
 def read_script(path: Path) -> Needs:
@@ -162,7 +164,10 @@ def _bound(needs: Needs, backend: Backend) -> Iterator[Finding]:
     for simulator in needs.bound_to:
         if simulator.lower() != backend.name:
             what = f"the script names {simulator} itself"
-            fix = "take the backend from an argument: sim = import_module(f'pyNN.{sys.argv[1]}')"
+            fix = (
+                "use PyNN's cells, and take the backend from an argument: "
+                "sim = import_module(f'pyNN.{sys.argv[1]}')"
+            )
             yield Finding(Answer.CANNOT, what, fix)
 
 

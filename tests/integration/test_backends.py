@@ -17,22 +17,18 @@ from imagefactory.run import RunRecord, execute, plan_run
 if TYPE_CHECKING:
     from imagefactory.sandbox import Sandbox
 
-RECIPE = Path(__file__).parents[2] / "recipes" / "pynn"
 SMALL: dict[str, Any] = {
     "n_exc": 120, "n_inh": 30, "duration_ms": 200, "warmup_ms": 20, "frozen": True,
 }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def pynn_ref(sandbox: Sandbox, report: Silent) -> ImageRef:
+def pynn_ref(pynn_sif: Path, sandbox: Sandbox, report: Silent) -> ImageRef:
     """The image of recipes/pynn in the sandbox's registry."""
-    from imagefactory.image import build, plan_build
     from imagefactory.launch import push_with_facts
-    from imagefactory.recipe import load_recipe
 
-    sif = build(plan_build(load_recipe(RECIPE), report=report), report).sif
     ref = ImageRef.parse(f"oras://{sandbox.registry}/tests/pynn:0.13")
-    push_with_facts(sif, ref, report)
+    push_with_facts(pynn_sif, ref, report)
     return ref
 
 

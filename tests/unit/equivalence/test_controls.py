@@ -279,7 +279,7 @@ def test_controls_are_chosen_by_a_word(image: Path) -> None:
     assert [[each.name for each in group.controls] for group in chosen.groups] == [
         ["silent network"]
     ]
-    assert len(plan(image, [], load_margins()).groups) == 7
+    assert len(plan(image, [], load_margins()).groups) == 8
     assert any("runs are to be made" in line for line in chosen.lines())
 
 

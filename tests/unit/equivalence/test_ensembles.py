@@ -257,14 +257,14 @@ def ensembles(make: MakeRun, count: int = 4000) -> tuple[list[RunRecord], list[R
 
 
 def test_a_side_that_fires_more_is_different(make_run: MakeRun) -> None:
-    margins = replace(WIDE, frozen_means={**WIDE.frozen_means, "rate": 0.1})
+    margins = replace(WIDE, means={**WIDE.means, "rate": 0.1})
     found = compare(*ensembles(make_run, 5000), margins)
     assert found.verdict is Verdict.DIFFERENT
     assert found.exit_code == 3
     assert found.outcome.statistics is not None
     assert found.outcome.statistics.frozen
     assert "no parameter, software or hardware" in explain(found)
-    assert "farther apart than the margins nest 2 allow" in found.headline
+    assert "farther apart than the margins nest 3 allow" in found.headline
 
 
 @pytest.mark.parametrize(
@@ -283,9 +283,9 @@ def test_what_is_missing_is_said(make_run: MakeRun, changed: dict[str, Any], sai
 def test_equivalence_within_wide_margins(make_run: MakeRun) -> None:
     wide = replace(
         WIDE,
-        frozen_means=dict.fromkeys(WIDE.means, 0.99),
+        means=dict.fromkeys(WIDE.means, 0.99),
         least_correlation_difference=1.0,
-        excess=dict.fromkeys(WIDE.excess, 0.99),
+        frozen_excess=dict.fromkeys(WIDE.frozen_excess, 0.99),
     )
     found = compare(*ensembles(make_run), wide)
     assert found.verdict is Verdict.EQUIVALENT

@@ -197,8 +197,8 @@ def test_no_figure_without_statistics(make_run: MakeRun, tmp_path: Path) -> None
 def test_what_may_be_cited(make_run: MakeRun, golden: Golden) -> None:
     wide = replace(
         load_margins(), least_runs=3, least_warmup_ms=0, least_correlation_difference=2.0,
-        frozen_means=dict.fromkeys(load_margins().means, 0.99),
-        excess=dict.fromkeys(load_margins().excess, 0.99),
+        means=dict.fromkeys(load_margins().means, 0.99),
+        frozen_excess=dict.fromkeys(load_margins().frozen_excess, 0.99),
     )  # fmt: skip
     a, b, c = make_run("run-a"), make_run("run-b"), make_run("run-c", spikes_from(random_pairs(2)))
     more = statistical(make_run)

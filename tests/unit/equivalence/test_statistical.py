@@ -260,10 +260,11 @@ def test_a_measure_without_values_shows_nothing() -> None:
 
 
 def test_a_correlation_near_zero_has_an_absolute_margin() -> None:
-    assert MARGINS.of_mean("correlation", 0.02, False) == pytest.approx(0.003)
-    assert MARGINS.of_mean("correlation", 1e-5, False) == 0.001
-    assert MARGINS.of_mean("rate", -2.0, False) == pytest.approx(0.1)
-    assert MARGINS.of_mean("rate", -2.0, True) == pytest.approx(0.06)
+    assert MARGINS.of_mean("correlation", 0.02) == pytest.approx(0.003)
+    assert MARGINS.of_mean("correlation", 1e-5) == 0.001
+    assert MARGINS.of_mean("rate", -2.0) == pytest.approx(0.06)
+    assert MARGINS.excess_of(True)["pattern"] == 0.05
+    assert "pattern" not in MARGINS.excess_of(False)
 
 
 # --- margins ---------------------------------------------------------------------------------
@@ -275,7 +276,7 @@ def test_the_digest_is_that_of_the_content(tmp_path: Path) -> None:
     text = TEXT.read_text(encoding="utf-8")
     same, other = tmp_path / "same.yaml", tmp_path / "other.yaml"
     same.write_text(text.replace("# Sources", "# Other"), encoding="utf-8")
-    other.write_text(text.replace("rate: 0.05", "rate: 0.06"), encoding="utf-8")
+    other.write_text(text.replace("rate: 0.03", "rate: 0.06"), encoding="utf-8")
     assert load_margins(same).digest == MARGINS.digest
     assert load_margins(other).digest != MARGINS.digest
 
@@ -284,7 +285,7 @@ def test_all_faults_of_a_margins_file_are_named(tmp_path: Path) -> None:
     path = tmp_path / "margins.yaml"
     text = TEXT.read_text(encoding="utf-8")
     path.write_text(
-        text.replace("alpha: 0.05", "alpha: 0.5").replace("cv: 0.03, lv", "cvs: 0.03, lv"),
+        text.replace("alpha: 0.05", "alpha: 0.5").replace("cv: 0.025, lv", "cvs: 0.025, lv"),
         encoding="utf-8",
     )
     with pytest.raises(ConfigurationFault) as caught:

@@ -68,6 +68,11 @@ def test_a_model_with_a_neuron_of_its_own_needs_what_it_takes_of_the_other_netwo
     assert told == {"Izhikevich", "SpikeSourcePoisson", *plain.needs["always"]} - {"IF_curr_exp"}
 
 
+def test_a_neuron_in_nestml_runs_on_nest_alone() -> None:
+    assert of_model("adaptive", "nest").answer is Answer.RUNS
+    assert of_model("adaptive", "spinnaker").answer is Answer.CANNOT
+
+
 @pytest.mark.parametrize(
     ("name", "backend", "answer", "fix"),
     [
