@@ -139,7 +139,7 @@ def find_source(issuer: Issuer | None, report: Report, around: Surroundings) -> 
     if found is None and issuer is not None:
         found = DeviceFlow(issuer, report, around).fetch
     if found is None:
-        raise UsageFault("there is no token for UNICORE", fix=_HOW)
+        raise UsageFault("there is no token", fix=_HOW)
     return TokenSource(found, around.clock)
 
 

@@ -12,6 +12,8 @@ from imagefactory.base.errors import UsageFault
 from imagefactory.base.report import clock
 from imagefactory.cli.session import Session, verb
 
+_TYPED = click.core.ParameterSource.COMMANDLINE
+
 
 def _overrides(pairs: tuple[str, ...]) -> dict[str, str]:
     found = {}
@@ -77,7 +79,12 @@ def overrides_of(
 
 
 @click.command()
-@run_options
+@click.argument("image", required=False)
+@click.option("--site", required=True, help="A site of `imagefactory sites`, or a job queue.")
+@model_options
+@click.option(
+    "--collab", metavar="NAME", help="With the backend spinnaker: the EBRAINS collab that pays."
+)
 @click.option(
     "--via",
     type=click.Choice(["shell", "unicore"]),
@@ -103,7 +110,7 @@ def overrides_of(
 @verb(dry_run=True)
 def run(
     session: Session,
-    image: str,
+    image: str | None,
     site: str,
     model: str,
     backend: str,
@@ -112,6 +119,7 @@ def run(
     nodes: int | None,
     seed: int | None,
     pairs: tuple[str, ...],
+    collab: str | None,
     via: str | None,
     mode: str,
     seeds: int | None,
@@ -125,15 +133,28 @@ def run(
     The run's id is the first line of the output; with --seeds, the ids of all, joined by commas:
     a side for `imagefactory compare`.
 
+    With --backend spinnaker there is no IMAGE: the run goes to the neuromorphic job queue (NMPI)
+    that --site names, for the collab that --collab names.
+
     \b
     Example: imagefactory run oras://127.0.0.1:5000/demo/nest:3.10 --site bookworm --ranks 2
     """
     from imagefactory import run as room
 
+    overrides = overrides_of(seed, pairs, frozen=frozen)
+    if backend == "spinnaker":
+        if any(word is not None for word in (image, seeds, via, module)):
+            raise UsageFault("a run on SpiNNaker takes no IMAGE, --seeds, --via or --module")
+        _run_on_queue(session, site, model, collab, overrides, detach=detach)
+        return
+    if image is None:
+        raise UsageFault("there is no IMAGE", fix="give oras://..., or --backend spinnaker")
+    if collab is not None:
+        raise UsageFault("--collab is for SpiNNaker", fix="--backend spinnaker")
     plan = room.plan_run(
         image, site, model, report=session.report, via=room.Via(via) if via else None,
         ranks=ranks, threads=threads, nodes=nodes,
-        overrides=overrides_of(seed, pairs, frozen=frozen), backend=backend, force=force,
+        overrides=overrides, backend=backend, force=force,
         module=module,
     )  # fmt: skip
     if seeds is not None:
@@ -145,6 +166,34 @@ def run(
         session.show_plan(plan)
         return
     record = room.execute(plan, session.report, room.Mode(mode), detach=detach)
+    if detach:
+        session.show(record, f"{record.id}\nlater: imagefactory runs watch {record.id}")
+        return
+    _show_finished(session, record)
+
+
+def _run_on_queue(
+    session: Session,
+    queue: str,
+    model: str,
+    collab: str | None,
+    overrides: dict[str, str],
+    *,
+    detach: bool,
+) -> None:
+    from imagefactory import run as room
+
+    source = click.get_current_context().get_parameter_source
+    given = [name for name in ("ranks", "threads", "nodes") if source(name) == _TYPED]
+    if given:
+        raise UsageFault(f"a run on SpiNNaker has no --{given[0]}: the machine is mapped by itself")
+    if collab is None:
+        raise UsageFault("a run on SpiNNaker is for a collab", fix="--collab NAME")
+    plan = room.plan_nmpi(queue, model, collab, overrides)
+    if session.dry_run:
+        session.show_plan(plan)
+        return
+    record = room.execute(plan, session.report, detach=detach)
     if detach:
         session.show(record, f"{record.id}\nlater: imagefactory runs watch {record.id}")
         return
@@ -166,6 +215,8 @@ def _run_all(session: Session, plan: Any, mode: Any, *, detach: bool) -> None:
 def _show_finished(session: Session, record: Any) -> None:
     spikes, geometry = record.spikes or {}, record.geometry
     pmix = f"PMIx server {record.pmix.get('server')}, client {record.pmix.get('client')}"
+    if record.job.get("via") == "nmpi":
+        pmix = f"ran as {record.backend} at {record.site}, job {record.job['id']}"
     lines = [
         record.id,
         f"{spikes.get('count')} spikes, {spikes.get('digest')}",

@@ -40,6 +40,7 @@ def up(session: Session) -> None:
     lines += [f"site {site.name}: Slurm {site.slurm}, PMIx {site.pmix}" for site in found.sites]
     double = room.require_unicore()
     lines.append(f"UNICORE double (no UNICORE/X) {double.registry}")
+    lines.append("NMPI double (no SpiNNaker): run --backend spinnaker --site nmpi-double")
     session.show(found, "\n".join(lines))
 
 

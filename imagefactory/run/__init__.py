@@ -10,7 +10,7 @@ from types import ModuleType
 from imagefactory.run.artefact import write_job
 from imagefactory.run.at_sites import execute_at_sites, plan_at_sites
 from imagefactory.run.benching import bench_site
-from imagefactory.run.description import Job, Mode, describe
+from imagefactory.run.description import Mode, describe
 from imagefactory.run.diagnosing import diagnose_any
 from imagefactory.run.ensemble import execute_ensemble, finish_ensemble, spread
 from imagefactory.run.execute import execute
@@ -18,13 +18,13 @@ from imagefactory.run.handle import RunHandle, list_runs, open_run, start
 from imagefactory.run.job import Via
 from imagefactory.run.later import cancel, fetch, resume, watch
 from imagefactory.run.module import with_module
+from imagefactory.run.nmpi_plan import plan_nmpi
 from imagefactory.run.plan import RunPlan, plan_run
 from imagefactory.run.record import RunRecord, list_records, read_record
 from imagefactory.run.shell import SiteShell, open_shell
 from imagefactory.run.store import clean_store
 
 __all__ = [
-    "Job",
     "Mode",
     "RunHandle",
     "RunPlan",
@@ -46,6 +46,7 @@ __all__ = [
     "open_run",
     "open_shell",
     "plan_at_sites",
+    "plan_nmpi",
     "plan_run",
     "read_record",
     "resume",

@@ -19,11 +19,10 @@ from imagefactory.run.keeping import keep_failure, launcher_version, timed
 from imagefactory.run.outcome import Ending, Outcome, judge
 from imagefactory.run.record import RunRecord, write_record
 from imagefactory.run.states import JobState
-from imagefactory.site import Site
 
 
 def collect(
-    record: RunRecord, site: Site, ending: Ending, fetch: Callable[[Path], None], report: Report
+    record: RunRecord, site: str, ending: Ending, fetch: Callable[[Path], None], report: Report
 ) -> RunRecord:
     """Fetch what the run wrote, judge it, write the record; raises unless it is FINISHED."""
     model = find_model(record.model)
@@ -31,7 +30,7 @@ def collect(
         output = _fetch(record, fetch)
     ranks = read_ranks(output)
     log = _keep_log(record, output)
-    fabric = fabric_of(site.name)
+    fabric = fabric_of(site)
     outcome = judge(
         ending, record.geometry["ranks"], ranks, log, _place(record, site), fabric
     )  # fmt: skip
@@ -91,6 +90,6 @@ def _keep_spikes(record: RunRecord, output: Path, outcome: Outcome) -> tuple[Run
     return replace(record, spikes=about), outcome
 
 
-def _place(record: RunRecord, site: Site) -> str:
+def _place(record: RunRecord, site: str) -> str:
     job = f"job {record.job['id']}" if record.job.get("id") else record.id
-    return f"{site.name}, {job}, log {record.folder / 'log.txt'}"
+    return f"{site}, {job}, log {record.folder / 'log.txt'}"

@@ -25,6 +25,8 @@ from imagefactory.run.keeping import (
     with_staged,
 )
 from imagefactory.run.module import with_module
+from imagefactory.run.nmpi_plan import NmpiPlan
+from imagefactory.run.nmpi_run import execute_on_queue
 from imagefactory.run.outcome import Ending
 from imagefactory.run.parcel import LIMIT_BYTES, pack, unpack
 from imagefactory.run.plan import RunPlan
@@ -55,7 +57,7 @@ class Tools:
 
 
 def execute(
-    plan: RunPlan, report: Report, mode: Mode = Mode.BATCH, *, detach: bool = False
+    plan: RunPlan | NmpiPlan, report: Report, mode: Mode = Mode.BATCH, *, detach: bool = False
 ) -> RunRecord:
     """Do the run; returns the record of a finished one.
 
@@ -63,6 +65,8 @@ def execute(
     for runs through UNICORE. With `detach` the record is that of a run whose job is started.
     Raises VerdictAgainst, and leaves no record, where the pre-flight failed and no force was used.
     """
+    if isinstance(plan, NmpiPlan):
+        return execute_on_queue(plan, report, detach=detach)
     admit(plan, report)
     plan = with_module(plan, report)
     if plan.via is Via.UNICORE:
@@ -104,7 +108,7 @@ def execute_with(plan: RunPlan, tools: Tools, report: Report, *, detach: bool = 
         if plan.site.scheduler.kind == "none":
             with report.step(f"run on {plan.site.name}"), timed(record, "run_s"):
                 ending = _run_here(plan, tools.shell)
-            return collect(record, plan.site, ending, fetching(record, tools.shell), report)
+            return collect(record, plan.site.name, ending, fetching(record, tools.shell), report)
         record = replace(
             record, state=JobState.SUBMITTED,
             job=record.job | {"id": slurm.submit(tools.shell, plan.folder)},
@@ -134,7 +138,7 @@ def follow(record: RunRecord, site: Site, tools: Tools, report: Report) -> RunRe
         report.warn(f"job {job} goes on without us; later: imagefactory runs resume {record.id}")
         raise
     with failures_kept(record):
-        return collect(record, site, ending, fetching(record, tools.shell), report)
+        return collect(record, site.name, ending, fetching(record, tools.shell), report)
 
 
 def stage_image(plan: RunPlan, tools: Tools, report: Report) -> Staged:

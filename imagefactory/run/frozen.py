@@ -7,18 +7,29 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any, Protocol
 
 from imagefactory.base.files import cache_folder, digest_of, digest_of_text, write_text
 from imagefactory.base.values import Digest
-from imagefactory.model import freeze
-from imagefactory.run.plan import RunPlan
+from imagefactory.model import Model, freeze
 
 NAME = "frozen.npz"
 
 
-def draw_frozen(plan: RunPlan, folder: Path) -> dict[str, Path]:
+class Drawable(Protocol):
+    """The plan of a run, whatever carries it."""
+
+    @property
+    def model(self) -> Model: ...
+
+    @property
+    def parameters(self) -> Mapping[str, Any]: ...
+
+
+def draw_frozen(plan: Drawable, folder: Path) -> dict[str, Path]:
     """Connections, weights, delays, start values and input of a frozen run, also put into `folder`.
 
     Returns the file by its name in the run's folder; nothing for a run that is not frozen. The same
@@ -37,7 +48,7 @@ def draw_frozen(plan: RunPlan, folder: Path) -> dict[str, Path]:
     return {f"inside/{NAME}": beside}
 
 
-def find_drawn(plan: RunPlan) -> Path:
+def find_drawn(plan: Drawable) -> Path:
     """The file `sha256-<digits>.npz` of the plan's network, drawn if it is not there whole."""
     folder = cache_folder() / "drawn"
     note = folder / "keys" / _key(plan).hex
@@ -58,7 +69,7 @@ def find_drawn(plan: RunPlan) -> Path:
     return kept
 
 
-def _key(plan: RunPlan) -> Digest:
+def _key(plan: Drawable) -> Digest:
     """Of all that decides what is drawn."""
     model = plan.model
     decides = {

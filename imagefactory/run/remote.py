@@ -40,7 +40,7 @@ from imagefactory.run.record import RunRecord, read_record, write_record
 from imagefactory.run.staging import MARK, Staged, explain_stage_one, read_line
 from imagefactory.run.states import JobState
 from imagefactory.run.unicore import NotThere, Seen, UnicoreSite, connect, verification
-from imagefactory.site import Site, load_site
+from imagefactory.site import Site
 
 T = TypeVar("T")
 
@@ -100,7 +100,7 @@ def submit_run(plan: RunPlan, mode: Mode, link: Link, report: Report) -> RunReco
 def go_on(record: RunRecord, link: Link, report: Report) -> RunRecord:
     """Bring a run to where its job is started, from wherever its client ended."""
     step = report.step(f"submit to {record.site} through UNICORE")
-    with resumable(record, report), step, _alone(record) as latest, timed(latest, "submit_s"):
+    with resumable(record, report), step, alone(record) as latest, timed(latest, "submit_s"):
         try:
             if not latest.job.get("id"):
                 latest = _post(latest, link)
@@ -139,7 +139,7 @@ def fetch_run(record: RunRecord, link: Link, report: Report) -> RunRecord:
 
 def cancel_run(record: RunRecord, link: Link, report: Report) -> RunRecord:
     """Abort the job, and see that it has ended; the record says CANCELLED."""
-    with _alone(record) as latest:
+    with alone(record) as latest:
         jobs = [str(latest.job["id"])] if latest.job.get("id") else _found(latest, link)
         if latest.job.get("id") and _ask(latest, link, report).state is JobState.FINISHED:
             raise UsageFault(
@@ -162,9 +162,7 @@ def take_results(record: RunRecord, seen: Seen, link: Link, report: Report) -> R
             raise error
         record = _with_stage_one(record, seen, link, report)
         ending = ending_of(seen, _text(link, seen, "stderr"))
-        return collect(
-            record, load_site(record.site), ending, lambda place: _fetch(seen, place, link), report
-        )
+        return collect(record, record.site, ending, lambda place: _fetch(seen, place, link), report)
 
 
 def ending_of(seen: Seen, errors: str) -> Ending:
@@ -230,7 +228,7 @@ def resumable(record: RunRecord, report: Report) -> Iterator[None]:
 
 
 @contextmanager
-def _alone(record: RunRecord) -> Iterator[RunRecord]:
+def alone(record: RunRecord) -> Iterator[RunRecord]:
     """The record as it stands now, while no other client of ours submits or cancels the run.
 
     Raises UsageFault if it ended meanwhile.
@@ -249,9 +247,9 @@ def _post(record: RunRecord, link: Link) -> RunRecord:
     found = _found(record, link) if record.job.get("submitting") else []
     if not found:
         now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
-        record = _kept(record, submitting=now)  # before the post: it may be done and not told
+        record = kept_with(record, submitting=now)  # before the post: it may be done and not told
         found = [_post_surely(record, link)]
-    return _kept(record, id=found[-1])
+    return kept_with(record, id=found[-1])
 
 
 def _post_surely(record: RunRecord, link: Link) -> str:
@@ -287,7 +285,7 @@ def _send(record: RunRecord, link: Link, report: Report) -> RunRecord:
     if seen.word == "READY":
         _upload_and_start(job, seen.folder, read_files(record.folder / "job"), link)
     record = replace(record, state=JobState.SUBMITTED)
-    return _kept(record, started=True, folder=seen.folder)
+    return kept_with(record, started=True, folder=seen.folder)
 
 
 def _upload_and_start(job: str, folder: str, files: Mapping[str, bytes], link: Link) -> None:
@@ -433,7 +431,8 @@ def _text(link: Link, seen: Seen, name: str) -> str:
     return (found or b"").decode("utf-8", "replace")
 
 
-def _kept(record: RunRecord, **facts: object) -> RunRecord:
+def kept_with(record: RunRecord, **facts: object) -> RunRecord:
+    """The record with more known of its job, written."""
     record = replace(record, job=record.job | facts)
     write_record(record)
     return record

@@ -69,3 +69,23 @@ def from_unicore(word: str, report: Report, last: str = "") -> JobState:
     if state is JobState.UNKNOWN and word != last:
         report.warn(f"UNICORE's state {word!r} is not in our table; still watching")
     return state
+
+
+# facts/unicore-nmpi.md 3.3; real providers use validated, the SpiNNaker one never uses mapped.
+NMPI_STATES = {
+    "submitted": JobState.SUBMITTED,
+    "validated": JobState.SUBMITTED,
+    "mapped": JobState.RUNNING,
+    "running": JobState.RUNNING,
+    "finished": JobState.FINISHED,
+    "error": JobState.FAILED,
+    "removed": JobState.CANCELLED,
+}
+
+
+def from_nmpi(word: str, report: Report, last: str = "") -> JobState:
+    """The NMPI's status as ours; an unlisted one is warned of, unless it is `last`."""
+    state = NMPI_STATES.get(word, JobState.UNKNOWN)
+    if state is JobState.UNKNOWN and word != last:
+        report.warn(f"the NMPI's status {word!r} is not in our table; still watching")
+    return state

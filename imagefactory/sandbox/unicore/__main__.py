@@ -10,18 +10,23 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
 from pathlib import Path
 
-from imagefactory.base.errors import FactoryError
+from imagefactory.base.errors import FactoryError, ToolFailed
+from imagefactory.base.files import write_json
+from imagefactory.base.ordinary import ordinary_cache, ordinary_folder, ordinary_runner
 from imagefactory.base.report import Console, Report
 from imagefactory.run import open_shell
+from imagefactory.sandbox.nmpi import Nmpi, start_nmpi
 from imagefactory.sandbox.settings import sandbox_settings
 from imagefactory.sandbox.sites import login_access
 from imagefactory.sandbox.unicore.background import UnicoreAddress, state_file, write_address
 from imagefactory.sandbox.unicore.login import Login
 from imagefactory.sandbox.unicore.shell_login import open_login
 from imagefactory.sandbox.unicore.start import Unicore, start_unicore
+from imagefactory.site import double_record
 
 LOOK_SECONDS = 0.5
 WATCH_SECONDS = 1.0
@@ -41,6 +46,9 @@ def main(words: Sequence[str]) -> int:
             unicore = stack.enter_context(
                 start_unicore(Path(folder), logins, looks=LOOK_SECONDS, report=report)
             )
+            nmpi = stack.enter_context(_start_nmpi(Path(folder), unicore, report))
+            _write_queue(nmpi)
+            stack.callback(double_record().unlink, missing_ok=True)
             write_address(settings, _address(unicore))
             while not ended.wait(WATCH_SECONDS) and state_file(settings).exists():
                 pass
@@ -48,6 +56,28 @@ def main(words: Sequence[str]) -> int:
         report.warn(str(err))
         return err.exit_code
     return 0
+
+
+def _start_nmpi(folder: Path, unicore: Unicore, report: Report) -> AbstractContextManager[Nmpi]:
+    """The NMPI double beside this one: the same issuer and the same plan of faults. Its jobs are
+    programs of the ordinary user's, or of ours where that user cannot start our Python."""
+    runner = ordinary_runner(report)
+    try:
+        runner.run(sys.executable, "-c", "import numpy", timeout=60, cwd=Path("/"))
+    except ToolFailed:
+        runner = replace(runner, user=None)
+    return start_nmpi(
+        folder / "nmpi", issuer=unicore.issuer, faults=unicore.faults, pause=LOOK_SECONDS,
+        runner=runner, work=ordinary_folder(ordinary_cache() / "nmpi-jobs"),
+        report=report,
+    )  # fmt: skip
+
+
+def _write_queue(nmpi: Nmpi) -> None:
+    """Say where it is, as a record of a job queue."""
+    document = {"url": nmpi.url, "ca": str(nmpi.ca_file), "double": True}
+    # JSON is YAML, too.
+    write_json(double_record(), document, mode=0o600)
 
 
 def _open_logins(sites: Sequence[str], stack: ExitStack, report: Report) -> dict[str, Login]:

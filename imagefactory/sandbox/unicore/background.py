@@ -23,6 +23,7 @@ from imagefactory.base.values import Secret
 from imagefactory.sandbox.settings import SandboxSettings, sandbox_settings
 from imagefactory.sandbox.unicore.faults import PlannedFault
 from imagefactory.sandbox.unicore.wire import CONTROL
+from imagefactory.site import double_record
 
 if TYPE_CHECKING:
     import httpx
@@ -162,6 +163,7 @@ def stop_background(settings: SandboxSettings, report: Report) -> bool:
                 time.sleep(0.05)
     for name in ("state.json", "pid", "log"):
         (unicore_folder(settings) / name).unlink(missing_ok=True)
+    double_record().unlink(missing_ok=True)  # the NMPI double is of the same process
     return pid is not None
 
 

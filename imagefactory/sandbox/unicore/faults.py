@@ -36,6 +36,13 @@ class FaultKind(StrEnum):
     ABORT_LOST = "abort-lost"  # 204, and the job goes on
     JOB_GONE = "job-gone"  # 404, and the folder is gone: its lifetime is over
 
+    # Of the NMPI double's provider.
+    PROVIDER_FAILS = "provider-fails"  # the job ends in error, with a log
+    OUTPUT_GONE = "output-gone"  # its output is linked and 404
+    OUTPUT_ELSEWHERE = "output-elsewhere"  # its output is linked to another host
+    OUTPUT_FILE = "output-file"  # its output is linked to a file of the client's own machine
+    OUTPUT_CLIMBS = "output-climbs"  # its output has a path that climbs out of the folder
+
 
 JOB_KINDS = {
     FaultKind.PRECOMMAND_FAILS,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +24,8 @@ REFRESH_SECONDS = 8 * 3600
 DEVICE_SECONDS = 600
 POLL_SECONDS = 1
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
+# EBRAINS says in userinfo what a user may do in which collab.
+TEAMS = {"scientist": ("collab-demo-editor", "collab-looked-at-viewer")}
 _LETTERS = "BCDFGHJKLMNPQRSTVWXZ"  # RFC 8628 6.1: no vowels, nothing that looks like another
 _PAGE = """<!doctype html><title>imagefactory sandbox</title><h1>A loopback issuer</h1>
 <p>To approve, type: <code>imagefactory sandbox approve {code}</code>"""
@@ -50,6 +52,7 @@ class Issuer:
     clock: Callable[[], float] = time.time
     lifetime: int = TOKEN_SECONDS
     default_user: str = "scientist"
+    teams: Mapping[str, Sequence[str]] = field(default_factory=lambda: TEAMS)
     _key: Any = field(default=None, init=False, repr=False)
     _devices: dict[str, DeviceGrant] = field(default_factory=dict, init=False)
     _refresh: dict[str, tuple[str, float]] = field(default_factory=dict, init=False, repr=False)
@@ -74,7 +77,7 @@ class Issuer:
         seconds = self.lifetime if lifetime is None else lifetime
         claims = {
             "iss": issuer or self.url,
-            "sub": f"00000000-0000-4000-8000-{user.encode().hex()[:12]:0>12}",
+            "sub": subject_of(user),
             "azp": CLIENT_ID,
             "typ": "Bearer",
             "scope": "openid profile email",
@@ -161,7 +164,17 @@ class Issuer:
         user = self.user_of(request.headers.get("authorization", "").removeprefix("Bearer "))
         if user is None:
             return _refuse("invalid_token", "Token verification failed", 401)
-        return json_reply({"preferred_username": user, "email": f"{user}@sandbox.test"})
+        return json_reply(
+            {
+                "sub": subject_of(user),
+                "preferred_username": user,
+                "name": user.title(),
+                "given_name": user.title(),
+                "family_name": "Sandbox",
+                "email": f"{user}@sandbox.test",
+                "roles": {"team": list(self.teams.get(user, ())), "group": []},
+            }
+        )
 
     def _device(self, request: Request) -> Reply:
         if request.form().get("client_id") != CLIENT_ID:
@@ -229,6 +242,11 @@ class Issuer:
                 "scope": "openid profile email",
             }
         )
+
+
+def subject_of(user: str) -> str:
+    """The issuer's own name of a user."""
+    return f"00000000-0000-4000-8000-{user.encode().hex()[:12]:0>12}"
 
 
 def _page(code: str) -> Reply:

@@ -9,8 +9,9 @@ import ssl
 import threading
 import time
 import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import MappingProxyType
 from typing import Any
 
 from imagefactory.base.report import Report
@@ -31,8 +32,15 @@ class Server(ThreadingHTTPServer):
     handle: Callable[[Request], Reply]
     report: Report
 
-    def __init__(self, certificates: Certificates, report: Report, port: int = 0) -> None:
+    def __init__(
+        self,
+        certificates: Certificates,
+        report: Report,
+        port: int = 0,
+        added: Mapping[str, str] = MappingProxyType({"X-Frame-Options": "DENY"}),
+    ) -> None:
         self.report = report
+        self.added = added  # headers of every reply
         super().__init__((LOOPBACK, port), _Handler)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificates.server, certificates.key)
@@ -94,8 +102,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _request(self, body: bytes) -> Request:
         url = urllib.parse.urlsplit(self.path)
         headers = {name.lower(): value for name, value in self.headers.items()}
-        query = dict(urllib.parse.parse_qsl(url.query))
-        return Request(self.command, urllib.parse.unquote(url.path), query, headers, body)
+        pairs = tuple(urllib.parse.parse_qsl(url.query))
+        path = urllib.parse.unquote(url.path)
+        return Request(self.command, path, dict(pairs), headers, body, pairs)
 
     def _is_chunked(self) -> bool:
         return "chunked" in self.headers.get("Transfer-Encoding", "").lower()
@@ -116,8 +125,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, reply: Reply) -> None:
         self.send_response(reply.status)
-        self.send_header("X-Frame-Options", "DENY")
-        for name, value in reply.headers.items():
+        for name, value in {**self.server.added, **reply.headers}.items():
             self.send_header(name, value)
         has_body = reply.status != 204
         if has_body and reply.length is None:

@@ -16,13 +16,15 @@ OCTETS = "application/octet-stream"
 
 @dataclass(frozen=True)
 class Request:
-    """One request. `path` is decoded and has no query; header names are in lower case."""
+    """One request. `path` is decoded and has no query; header names are in lower case. `pairs` is
+    the query where a key may be there more than once."""
 
     method: str
     path: str
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    pairs: tuple[tuple[str, str], ...] = ()
 
     @property
     def line(self) -> str:

@@ -165,7 +165,6 @@ def open_world(folder: Path) -> Iterator[World]:
             ),
             # No TLS is spoken here, and reading the system's authorities takes long.
             mock.patch("imagefactory.run.remote.verification", return_value=True),
-            mock.patch("imagefactory.run.remote.load_site", return_value=site),
             mock.patch("imagefactory.run.later.load_site", return_value=site),
         ):
             yield world

@@ -1,0 +1,216 @@
+"""The provider's side: takes jobs off the queue and runs them as SpiNNaker's provider does.
+
+It asks the double over its own protocol, with a provider's key. What it runs is a process of this
+machine: with the system `spinnaker-emulated`, which every log and provenance of it says. No
+SpiNNaker takes part.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import sys
+import tempfile
+import threading
+import time
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from imagefactory.base.errors import FactoryError, ToolFailed
+from imagefactory.base.http import open_client
+from imagefactory.base.process import Runner
+from imagefactory.base.report import Report, Silent
+from imagefactory.sandbox.nmpi.service import DATA, Service
+from imagefactory.sandbox.unicore.faults import FaultKind
+from imagefactory.sandbox.unicore.wire import OCTETS, Request
+
+PLATFORM = "SpiNNaker"
+EMULATED = "spinnaker-emulated"
+SAID = "imagefactory sandbox: no SpiNNaker took part; this job ran as {system} on the loopback"
+HOURS = 168  # facts/unicore-nmpi.md 3.5: the real default
+FETCH_SECONDS = 60.0
+SOURCE_BYTES = 50_000_000
+LEFT_OUT = ("reports", "application_generated_data_files", "__pycache__", ".git")
+_BAD_OUTPUT = {
+    FaultKind.OUTPUT_GONE, FaultKind.OUTPUT_ELSEWHERE, FaultKind.OUTPUT_FILE,
+    FaultKind.OUTPUT_CLIMBS,
+}  # fmt: skip
+
+
+@dataclass
+class Provider:
+    """Runs the jobs of one platform, one after the other.
+
+    `python` is what a job's program is started with; `system` takes the place of {system}.
+    `longest` bounds a job in seconds, whatever its config says.
+    """
+
+    service: Service
+    folder: Path
+    runner: Runner = field(default_factory=Runner)
+    python: Sequence[str] = (sys.executable,)
+    system: str = EMULATED
+    platform: str = PLATFORM
+    longest: float = 600.0
+    report: Report = field(default_factory=Silent)
+
+    def run(self, ended: threading.Event, pause: float) -> None:
+        """Take jobs until `ended`, with a pause where there is none."""
+        while not ended.is_set():
+            try:
+                busy = self.turn()
+            except Exception as err:  # a defect of ours is told, and is one job's
+                self.report.warn(f"NMPI provider: {err!r}")
+                busy = False
+            if not busy:
+                ended.wait(pause)
+
+    def turn(self) -> bool:
+        """Run the oldest queued job to its end; False if there is none."""
+        status, job = self._ask("GET", f"/jobs/next/{self.platform}")
+        if status != 200:
+            return False
+        number = int(job["id"])
+        self._put(number, status="validated")
+        place = Path(tempfile.mkdtemp(prefix=f"job-{number}-", dir=self.folder))
+        if self.runner.user is not None:
+            shutil.chown(place, self.runner.user)
+        began = time.monotonic()
+        try:
+            self._put(number, status="running")
+            log, good, new = self._run(job, place)
+            items = self._publish(job, place, new)
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
+        self._ask("PUT", f"/jobs/{number}/log", log.encode(), "text/plain")
+        hours = (time.monotonic() - began) / 3600
+        self._put(
+            number,
+            status="finished" if good else "error",
+            output_data={"repository": "imagefactory sandbox", "files": items},
+            resource_usage={"value": hours, "units": "core-hours"},
+            provenance={"system": self.system, "said": SAID.format(system=self.system)},
+        )
+        return True
+
+    def _run(self, job: Mapping[str, Any], place: Path) -> tuple[str, bool, list[Path]]:
+        """The job's log, whether it went well, and the files that it left."""
+        lines = [SAID.format(system=self.system)]
+        if self.service.faults.draw(f"job {job['tags']}", FaultKind.PROVIDER_FAILS):
+            return "\n".join([*lines, "RuntimeError: the board did not boot\n"]), False, []
+        try:
+            words = self._fetch(job, place)
+            timeout = min(_timeout(job.get("hardware_config") or {}), self.longest)
+            here = {path for path in place.rglob("*")}
+            done = self.runner.run(
+                *self.python, *words, timeout=timeout, cwd=place, check=False,
+                extra=environment_of(job.get("hardware_config") or {}),
+            )  # fmt: skip
+        except (FactoryError, ValueError, TypeError, OSError, zipfile.BadZipFile) as err:
+            return "\n".join([*lines, f"{type(err).__name__}: {err}\n"]), False, []
+        new = [path for path in sorted(place.rglob("*")) if path not in here and _kept(path, place)]
+        return "\n".join([*lines, done.output + done.errors]), done.status == 0, new
+
+    def _fetch(self, job: Mapping[str, Any], place: Path) -> list[str]:
+        """Put the job's program into `place`; returns the program's words.
+
+        Inline text is run.py whatever the command says, as at the real provider.
+        """
+        code = str(job["code"])
+        if code.startswith(("http://", "https://", "git://")):
+            self._fetch_source(code, place)
+            return str(job["command"] or "run.py {system}").format(system=self.system).split()
+        if "import" not in code:
+            raise ValueError("the code is neither an address nor a program with an import")
+        (place / "run.py").write_text(code, encoding="utf-8")
+        return ["run.py", self.system]
+
+    def _fetch_source(self, url: str, place: Path) -> None:
+        if not url.endswith(".zip"):
+            self.runner.run(
+                "git", "clone", "--quiet", "--depth", "1", "--recurse-submodules", url, place,
+                timeout=FETCH_SECONDS,
+            )  # fmt: skip
+            return
+        with open_client() as client:
+            answer = client.get(url)
+        if answer.status_code != 200 or len(answer.content) > SOURCE_BYTES:
+            raise ToolFailed(f"no source archive there ({answer.status_code})", where=url)
+        archive = place / "source.zip"
+        archive.write_bytes(answer.content)
+        with zipfile.ZipFile(archive) as found:
+            found.extractall(place)
+        archive.unlink()
+
+    def _publish(
+        self, job: Mapping[str, Any], place: Path, files: Sequence[Path]
+    ) -> list[dict[str, Any]]:
+        """Serve the files; returns their data items, spoiled by a fault where one is planned."""
+        home = f"{job['collab']}/{job['id']}"
+        items = []
+        for path in files:
+            name = path.relative_to(place).as_posix()
+            to = self.service.output / home / name
+            to.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, to)
+            items.append(
+                {
+                    "url": f"{self.service.base}{DATA}/{home}/{name}",
+                    "path": f"{home}/{name}",
+                    "content_type": OCTETS,
+                    "size": path.stat().st_size,
+                    "hash": hashlib.sha1(path.read_bytes(), usedforsecurity=False).hexdigest(),
+                }
+            )
+        fault = self.service.faults.draw(f"job {job['tags']}", *_BAD_OUTPUT)
+        return [spoiled_item(item, fault.kind) for item in items] if fault else items
+
+    def _put(self, number: int, **body: Any) -> None:
+        status, said = self._ask("PUT", f"/jobs/{number}", json.dumps(body).encode())
+        if status != 200:
+            raise ToolFailed(f"the queue did not take {body.get('status')}: {said}")
+
+    def _ask(
+        self, method: str, path: str, body: bytes = b"", kind: str = "application/json"
+    ) -> tuple[int, Any]:
+        key = self.service.keys[self.platform].reveal()
+        headers = {"x-api-key": key, "content-type": kind}
+        reply = self.service.answer(Request(method, path, {}, headers, body))
+        return reply.status, json.loads(b"".join(reply.body))
+
+
+def environment_of(config: Mapping[str, Any]) -> dict[str, str]:
+    """hardware_config as the variables that the real provider makes of it."""
+    return {
+        str(key): value if isinstance(value, str) else json.dumps(value)
+        for key, value in config.items()
+        if str(key).isidentifier()
+    }
+
+
+def spoiled_item(item: dict[str, Any], kind: FaultKind) -> dict[str, Any]:
+    """A data item as a provider may give it that is broken or means harm."""
+    changes = {
+        FaultKind.OUTPUT_GONE: {"url": f"{item['url']}.gone"},
+        FaultKind.OUTPUT_ELSEWHERE: {"url": "https://elsewhere.test/" + item["path"]},
+        FaultKind.OUTPUT_FILE: {"url": "file:///etc/hostname"},
+        FaultKind.OUTPUT_CLIMBS: {"path": "../../" + item["path"]},
+    }
+    return item | changes[kind]
+
+
+def _timeout(config: Mapping[str, Any]) -> float:
+    hours = config.get("timeout", HOURS)
+    if not isinstance(hours, int):
+        raise TypeError("timeout of hardware_config: a whole number of hours is needed")
+    return 3600.0 * hours
+
+
+def _kept(path: Path, place: Path) -> bool:
+    parts = path.relative_to(place).parts
+    hidden = any(part in LEFT_OUT for part in parts)
+    return path.is_file() and not path.is_symlink() and not hidden and path.suffix != ".pyc"

@@ -1,0 +1,154 @@
+"""The NMPI double over real TLS: the real client `nmpi` 0.11.2 through the whole life of a job, and
+our own runner through the same."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imagefactory import run as room
+from imagefactory.base.errors import ToolFailed
+from imagefactory.base.files import settings_folder, write_json
+from imagefactory.base.process import Runner
+from imagefactory.base.report import Silent
+from imagefactory.model import load_spikes
+from imagefactory.sandbox.nmpi import EMULATED, Nmpi, start_nmpi
+from imagefactory.sandbox.unicore.faults import FaultKind, PlannedFault
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+SMALL = {"dt_ms": "1", "n_exc": "100", "n_inh": "25", "duration_ms": "300", "warmup_ms": "100"}
+SCRIPT = """import os, sys
+print("hello from", sys.argv[1], os.environ["spynnaker_version"])
+os.makedirs("results")
+open("results/spikes.txt", "w").write("1 2 3")
+"""
+
+
+@pytest.fixture
+def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Nmpi]:
+    """A double on the loopback, named to our runner, its authority known to requests and urllib."""
+    with start_nmpi(tmp_path / "nmpi", pause=0.05) as found:
+        record = {"url": found.url, "ca": str(found.ca_file), "double": True}
+        write_json(settings_folder() / "nmpi" / "nmpi-double.yaml", record)
+        monkeypatch.setenv("IMAGEFACTORY_TOKEN", found.token())
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(found.ca_file))
+        monkeypatch.setenv("SSL_CERT_FILE", str(found.ca_file))
+        yield found
+
+
+@pytest.fixture
+def client(queue: Nmpi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The real client. It writes the token in clear into the home folder: into this one here."""
+    from nmpi import nmpi_user
+
+    assert importlib.metadata.version("hbp-neuromorphic-platform") == "0.11.2"
+    monkeypatch.setattr(nmpi_user, "TOKENFILE", str(tmp_path / ".hbptoken"))
+    found = nmpi_user.Client(
+        token=queue.token(), job_service=queue.url, user_info_endpoint=queue.user_info_url
+    )
+    found.sleep_interval = 0.1
+    return found
+
+
+def script(folder: Path, text: str) -> str:
+    path = folder / "balanced_random.py"
+    path.write_text(text)
+    return str(path)
+
+
+def test_the_real_client_through_the_whole_life_of_a_job(client: Any, tmp_path: Path) -> None:
+    """Listings 5 and 6 of the paper, as the real client has them (docs/nmpi.md)."""
+    assert client.my_collabs() == ["demo", "looked-at"]
+    assert client.get_server_info()["version"] == "3"
+    config = {"spynnaker_version": "6.0.0"}
+    job = client.submit_job(
+        script(tmp_path, SCRIPT), "SpiNNaker", "demo", config=config, tags=["first"], wait=True
+    )
+    assert job["status"] == "finished"
+    assert f"hello from {EMULATED} 6.0.0" in job["log"]
+    assert "no SpiNNaker took part" in job["log"]
+    assert job["provenance"]["system"] == EMULATED
+    [path] = client.download_data(job, local_dir=str(tmp_path / "data"))
+    assert Path(path).read_text() == "1 2 3"
+    assert client.completed_jobs("demo") == [job["resource_uri"]]
+    assert client.queued_jobs() == []
+    assert client.add_tags(job["id"], ["second"]) == ["first", "second"]
+    assert client.submit_comment(job["id"], "good")["content"] == "good"
+    [found] = client.resource_requests("demo")
+    assert 0 < found["quotas"][0]["usage"] < 1
+    assert client.job_status(job["id"]) == "finished"
+
+
+def test_the_real_client_where_it_goes_wrong(client: Any, tmp_path: Path) -> None:
+    failed = client.submit_job(script(tmp_path, "import nothing\n"), "SpiNNaker", "demo", wait=True)
+    assert failed["status"] == "error"
+    assert "No module named 'nothing'" in failed["log"]
+    with pytest.raises(Exception, match="404: You do not have access to this collab"):
+        client.submit_job("import a", "SpiNNaker", "looked-at")
+    with pytest.raises(Exception, match="403: You do not have sufficient"):
+        client.submit_job("import a", "Nonesuch", "demo")
+    archive = tmp_path / "source.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("run.py", "import a\n")
+    with pytest.raises(Exception, match="422"):  # an existing file that is not .py
+        client.submit_job(str(archive), "SpiNNaker", "demo")
+
+
+def test_source_from_git_with_a_command(
+    client: Any, queue: Nmpi, tmp_path: Path, report: Silent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    top = tmp_path / "source"
+    top.mkdir()
+    (top / "main.py").write_text("import sys\nprint('cloned', sys.argv[1:])\n")
+    git = ("git", "-c", "user.name=a", "-c", "user.email=a@b.test", "-C", top)
+    Runner(report).run("git", "init", "--quiet", top, timeout=20)
+    Runner(report).run(*git, "add", "main.py", timeout=20)
+    Runner(report).run(*git, "commit", "--quiet", "-m", "one", timeout=20)
+    # The provider takes https alone; git itself is told where that address is here.
+    for name, value in {
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": f"url.file://{top}.insteadOf",
+        "GIT_CONFIG_VALUE_0": "https://git.test/model",
+    }.items():
+        monkeypatch.setenv(name, value)
+    queue.provider.runner = Runner(report)
+    job = client.submit_job(
+        "https://git.test/model", "SpiNNaker", "demo", command="main.py {system}", wait=True
+    )
+    assert f"cloned ['{EMULATED}']" in job["log"], job["log"]
+    assert job["status"] == "finished"
+
+
+def start(detach: bool = False) -> room.RunRecord:
+    plan = room.plan_nmpi("nmpi-double", "balanced-random", "demo", SMALL)
+    return room.execute(plan, Silent(), detach=detach)
+
+
+def test_our_runner_through_the_same_life(queue: Nmpi) -> None:
+    first, second = start(), room.watch(start(detach=True).id, Silent())
+    for record in (first, second):
+        assert (record.state, record.backend) == ("FINISHED", EMULATED)
+        assert record.network["emulated"].startswith("SpiNNaker's arithmetic")
+        assert record.job["usage"]["units"] == "core-hours"
+        assert len(load_spikes(record.folder / "spikes.npz")) > 100
+    assert first.spikes is not None
+    assert second.spikes is not None
+    assert first.spikes["digest"] == second.spikes["digest"]
+    assert second.job["quota_before"]["usage"] > 0
+    assert json.loads((first.folder / "record.json").read_text())["site"] == "nmpi-double"
+
+
+def test_our_runner_where_it_goes_wrong(queue: Nmpi) -> None:
+    queue.faults.set([PlannedFault(FaultKind.PROVIDER_FAILS)])
+    with pytest.raises(ToolFailed, match="error at its provider") as caught:
+        start()
+    assert "the board did not boot" in caught.value.detail
+    queue.faults.set([PlannedFault(FaultKind.LOST_REPLY, "POST /jobs/")])
+    assert start().state == "FINISHED"
+    assert len(queue.service.store.jobs) == 2
