@@ -13,6 +13,7 @@ test: .venv/ready lint
 	@$(VENV)/imagefactory setup --tests $(V)
 	@$(VENV)/imagefactory image build recipes/nest $(V)
 	@$(VENV)/imagefactory image build recipes/pynn $(V)
+	@$(VENV)/imagefactory image build recipes/spynnaker $(V)
 	@$(VENV)/pytest tests/integration --durations 10
 
 lint: .venv/ready

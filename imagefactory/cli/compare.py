@@ -76,7 +76,7 @@ def compare(
             "there is one side only", where=sides[0],
             fix="give two: imagefactory sites" if are_sites else "give two: imagefactory runs",
         )  # fmt: skip
-    margins = equivalence.load_margins(margins_file)
+    margins = equivalence.load_margins(margins_file) if margins_file else None
     runs = _at_sites(session, sides, **meant) if are_sites else _given(session, sides)
     if runs is None:
         return

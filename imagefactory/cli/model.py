@@ -1,4 +1,4 @@
-"""imagefactory model: backends, check, build."""
+"""imagefactory model: backends, check, map, build."""
 
 from __future__ import annotations
 
@@ -72,6 +72,34 @@ def check(
     result = room.check_capability(name, needs, known)
     session.show({"answer": result.answer, **vars(result)}, "\n".join(result.lines()))
     sys.exit({room.Answer.CANNOT: 3, room.Answer.UNKNOWN: 9}.get(result.answer, 0))
+
+
+@model.command("map")
+@click.argument("name", metavar="MODEL")
+@click.option(
+    "--image", required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="A SIF with sPyNNaker: imagefactory image build recipes/spynnaker.",
+)  # fmt: skip
+@click.option(
+    "--set", "pairs", multiple=True, metavar="NAME=VALUE", help="Set a parameter of the model."
+)
+@click.option("--frozen", is_flag=True, help="Short for --set frozen=true.")
+@verb()
+def map_(session: Session, name: str, image: Path, pairs: tuple[str, ...], frozen: bool) -> None:
+    """Map MODEL on sPyNNaker's virtual board: cores, memory, routing, whether one board will do.
+
+    Nothing is simulated. Exit status 3 if it cannot be mapped.
+
+    \b
+    Example: imagefactory model map few-cells --image build/spynnaker.sif --set dt_ms=1
+    """
+    from imagefactory import model as room
+    from imagefactory.image import require_sif
+
+    found = room.find_model(name)
+    parameters = room.resolve_parameters(found, overrides_of(None, pairs, frozen=frozen))
+    mapping = room.map_model(found, parameters, require_sif(image), session.report)
+    session.show({"fits_one_board": mapping.fits, **vars(mapping)}, "\n".join(mapping.lines()))
 
 
 @model.command()

@@ -39,6 +39,9 @@ EXIT_CODES = {
     Verdict.INVALID: 9,
 }
 
+EMULATED = "spinnaker-emulated"
+NO_BOARD = "no SpiNNaker took part"
+
 
 @dataclass(frozen=True)
 class Tier:
@@ -125,10 +128,16 @@ class Comparison:
         elif not self.outcome.pairs:
             apart = "are farther apart than one time step, neuron by neuron"
             within = "are equal within one time step, neuron by neuron"
-        return {
+        found = {
             Verdict.IDENTICAL: f"{a} and {b} computed the same spikes, bit for bit",
             Verdict.EQUIVALENT: f"{a} and {b} {within}",
             Verdict.DIFFERENT: f"{a} and {b} {apart}",
             Verdict.INCONCLUSIVE: f"{a} and {b}: the runs do not suffice to tell",
             Verdict.INVALID: f"{a} and {b} cannot be compared",
         }[self.verdict]
+        return f"{found} (emulated: {NO_BOARD})" if self.is_emulated else found
+
+    @property
+    def is_emulated(self) -> bool:
+        """Whether a side is the emulation of SpiNNaker's arithmetic."""
+        return any(record.backend == EMULATED for record in (*self.a, *self.b))

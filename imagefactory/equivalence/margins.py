@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib.resources import as_file, files
@@ -14,6 +14,7 @@ from imagefactory.base.settings import load_schema, read_yaml
 from imagefactory.base.values import Digest
 
 PACKAGE = "imagefactory.equivalence"
+SHIPPED, SPINNAKER = "margins.yaml", "margins-spinnaker.yaml"
 
 
 @dataclass(frozen=True)
@@ -51,13 +52,17 @@ class Margins:
         )
 
 
-def load_margins(path: Path | None = None) -> Margins:
-    """The margins in this file, or the shipped ones; raises ConfigurationFault with all faults."""
+def load_margins(path: Path | None = None, backends: Collection[str] = ()) -> Margins:
+    """The margins in this file, or the shipped ones for sides of these backends.
+
+    Raises ConfigurationFault with all faults.
+    """
     schema = load_schema(PACKAGE, "margins.schema.json")
     if path is not None:
         document = read_yaml(path, schema)
     else:
-        with as_file(files(PACKAGE).joinpath("margins.yaml")) as shipped:
+        name = SPINNAKER if any(each.startswith("spinnaker") for each in backends) else SHIPPED
+        with as_file(files(PACKAGE).joinpath(name)) as shipped:
             document = read_yaml(shipped, schema)
     del document["schema"]
     return Margins(**document)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from imagefactory.equivalence.comparison import Comparison, Verdict
+from imagefactory.equivalence.comparison import EMULATED, NO_BOARD, Comparison, Verdict
 from imagefactory.equivalence.explain import NAMES, describe_divergence, describe_power
 from imagefactory.equivalence.hints import list_parameters
 from imagefactory.equivalence.provenance import show
@@ -15,6 +15,15 @@ if TYPE_CHECKING:
 
     Side = Sequence[RunRecord]
 
+SOFTWARE = {
+    "nest": "NEST {version}",
+    "neuron": "NEURON {version}",
+    EMULATED: "SpiNNaker's arithmetic, emulated",
+}
+BOUND = (
+    f"SpiNNaker's arithmetic was emulated in NumPy and {NO_BOARD}: this is about fixed point, "
+    "16-bit weights and a step of 1 ms, and says nothing of a board, its packets or its timing."
+)
 WORDS = {
     "rate": "firing rate",
     "cv": "coefficient of variation of the intervals",
@@ -37,6 +46,8 @@ def state(comparison: Comparison) -> str:
         parts.append(_state_few(comparison))
     else:
         parts.append(_state_statistics(comparison))
+    if comparison.is_emulated:
+        parts.append(BOUND)
     return " ".join(parts)
 
 
@@ -62,11 +73,13 @@ def _describe_runs(comparison: Comparison) -> str:
 
 def _describe_side(side: Side) -> str:
     sites = " and ".join(sorted({record.site for record in side}))
-    software = _one(record.versions.get("nest") for record in side)
+    backend = side[0].backend
+    kind = SOFTWARE.get(backend, backend)
+    software = kind.format(version=_one(record.versions.get(backend) for record in side))
     processes = _one(record.geometry.get("virtual_processes") for record in side)
     step = _one(record.parameters.get("dt_ms") for record in side)
     return (
-        f"at {sites} (NEST {software}, {processes} virtual processes, step {step} ms, "
+        f"at {sites} ({software}, {processes} virtual processes, step {step} ms, "
         f"image {str(side[0].image.get('sif'))[:19]})"
     )
 

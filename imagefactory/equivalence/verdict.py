@@ -45,9 +45,10 @@ WITHIN_MARGINS = "all means and distances within their margins"
 def compare(a: Side, b: Side, margins: Margins | None = None) -> Comparison:
     """Compare two sides, each one run or several that differ by their seed alone.
 
-    Never raises for what is wrong with a run, that is INVALID.
+    Without margins the shipped ones for the sides' backends are taken. Never raises for
+    what is wrong with a run, that is INVALID.
     """
-    margins = margins or load_margins()
+    margins = margins or load_margins(backends={record.backend for record in (*a, *b)})
     rows = list_facts(a, b) if a and b else ()
     faults = find_gate_faults(a, b)
     sides = _survey(a, b, faults)

@@ -5,6 +5,7 @@ from imagefactory.image.building import BuildPlan, build, plan_build, rebuild
 from imagefactory.image.derived import SOURCES, DerivedPlan, derive, plan_derived
 from imagefactory.image.inspection import ImageFacts, inspect
 from imagefactory.image.planning import ImagePlan, plan_image
+from imagefactory.image.reach import reachable
 from imagefactory.image.record import BuildRecord
 from imagefactory.image.testing import TestReport, test_image
 
@@ -24,6 +25,7 @@ __all__ = [
     "plan_build",
     "plan_derived",
     "plan_image",
+    "reachable",
     "rebuild",
     "require_sif",
     "test_image",

@@ -17,6 +17,7 @@ from imagefactory.model.capability import (
     read_script,
 )
 from imagefactory.model.gdf import write_gdf
+from imagefactory.model.mapping import NetworkMapping, map_model
 from imagefactory.model.models import (
     BACKEND,
     Model,
@@ -34,6 +35,7 @@ __all__ = [
     "BACKEND",
     "Answer",
     "Model",
+    "NetworkMapping",
     "Population",
     "SpikeFile",
     "Spikes",
@@ -45,6 +47,7 @@ __all__ = [
     "list_backends",
     "list_models",
     "load_spikes",
+    "map_model",
     "needs_of",
     "open_spikes",
     "read_script",

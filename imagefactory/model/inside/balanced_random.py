@@ -194,7 +194,7 @@ def drive(
         times = [part * parameters["dt_ms"] for part in np.split(trains[:, 1], edges)]
         if sim.__name__ == "pyNN.neuron":
             times = [apart(each) for each in times]
-        cell = sim.SpikeSourceArray(spike_times=[sequence(part) for part in times])
+        cell = sim.SpikeSourceArray(spike_times=[sequence(sim, part) for part in times])
     source = sim.Population(population.size, cell, label=f"drive of {population.label}")
     weight = parameters["weight_exc_na"] * parameters["weight_scale"]
     synapse = sim.StaticSynapse(weight=weight, delay=MIN_DELAY)
@@ -214,8 +214,13 @@ def apart(times: np.ndarray) -> np.ndarray:
     return times + 1e-6 * (np.arange(len(times)) - first)
 
 
-def sequence(times: np.ndarray) -> Any:
-    """PyNN's own kind of list, without which it takes an array for the values of many cells."""
+def sequence(sim: Any, times: np.ndarray) -> Any:
+    """PyNN's own kind of list, without which it takes an array for the values of many cells.
+
+    sPyNNaker 7.4.1 wants a plain one (TypeError: must be real number, not Sequence).
+    """
+    if sim.__name__ == "pyNN.spiNNaker":
+        return times.tolist()
     return import_module("pyNN.parameters").Sequence(times)
 
 

@@ -15,9 +15,9 @@ neuron_model_lif_impl.h, exp_synapse_utils.h, decay.h):
 
 Assumed, for no board was there to ask: its exp and division are correctly rounded; no packet is
 late or lost; several spikes of one source in one step all arrive (on a board they are one). The
-load of a ring buffer is estimated as sPyNNaker 7.4.1 does (population_vertex.py), the variance of
-the weights taken as that of a compound Poisson sum. A spike of tick t is told as step t + 1, the
-end of the interval that the tick computes, which is NEST's name for it.
+load of a ring buffer is estimated as sPyNNaker 7.4.1 does (population_vertex.py); its own shifts,
+asked on a virtual board, are equal. A spike of tick t is told as step t + 1, the end of the
+interval that the tick computes, which is NEST's name for it.
 """
 
 from __future__ import annotations
@@ -284,36 +284,44 @@ def ring_shifts(population: Population) -> tuple[int, int]:
 
 
 def _expected_load(projections: list[Projection]) -> float:
-    """The weight (nA) that may come together in one step."""
-    most, total, mean, variance, spread = 0.0, 0.0, 0.0, 0.0, False
+    """The weight (nA) that may come together in one step.
+
+    As sPyNNaker: the projections' synapses are one pool, each source fires at its plan's rate,
+    those of given spikes too (they tell no rate of their own), and once in a step.
+    """
+    most, total, spread = 0.0, 0.0, False
+    synapses, mean, squares = 0, 0.0, 0.0
     for one in projections:
         if not len(one.table):
             continue
-        weights, delays = np.abs(one.table[:, 2]), one.table[:, 3]
-        fan_in = int(np.bincount(one.target).max())
-        burst, rate = _rate_of(one.pre)
-        expected = fan_in * rate * STEP_MS / 1000
-        most = max(most, float(weights.max()))
-        total += burst * float(weights.max()) * fan_in
-        mean += expected * float(weights.mean())
-        variance += expected * float(weights.mean() ** 2 + weights.var())
-        spread |= bool(delays.var())
+        weights, fan_in = np.abs(one.table[:, 2]), int(np.bincount(one.target).max())
+        heaviest, average = float(weights.max()), float(weights.mean())
+        most = max(most, heaviest)
+        total += heaviest * fan_in
+        both = synapses + fan_in
+        squares += float(weights.var()) * (fan_in - 1)
+        squares += (average - mean) ** 2 * synapses * fan_in / both
+        mean, synapses = (synapses * mean + fan_in * average) / both, both
+        spread |= bool(one.table[:, 3].var())
     if not spread:
         return max(total, most)
-    return max(min(mean + SIGMA * math.sqrt(variance), total), most)
+    variance = squares / (synapses - 1) if synapses > 1 else 0.0
+    expected = synapses * USUAL_RATE * STEP_MS / 1000
+    height = expected * mean + SIGMA * math.sqrt(
+        expected * mean**2 + expected * variance * _share_summed(expected)
+    )
+    return max(min(height, total), most)
 
 
-def _rate_of(source: Population) -> tuple[float, float]:
-    """The most spikes of one neuron in a step, and its rate (Hz)."""
-    if isinstance(source.cell, IF_curr_exp):
-        return max(1.0, USUAL_RATE * STEP_MS / 1000), USUAL_RATE
-    trains = [np.atleast_1d(getattr(each, "value", each)) for each in source.cell.spike_times]
-    spikes = [each for each in trains if len(each)]
-    if not spikes:
-        return 1.0, USUAL_RATE
-    burst = max(int(np.bincount(np.rint(each / STEP_MS).astype(int)).max()) for each in spikes)
-    length = max(float(each.max()) for each in spikes) / 1000
-    return float(burst), max(len(each) for each in spikes) / max(length, STEP_MS / 1000)
+def _share_summed(expected: float) -> float:
+    """The chance that a Poisson number is below the last that sPyNNaker sums; its sum for the
+    weights' variance stops three deviations above the mean."""
+    last = round(expected + 3.0 * math.sqrt(expected))
+    log_last = last * math.log(expected) - math.lgamma(1 + last)
+    if not -701.0 < log_last < 701.0 or log_last == 0.0:
+        return 0.0  # as it does
+    terms = (i * math.log(expected) - math.lgamma(1 + i) - expected for i in range(last))
+    return math.fsum(math.exp(term) for term in terms)
 
 
 class _Core:

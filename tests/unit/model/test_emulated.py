@@ -4,11 +4,13 @@ runs against a second, plain program."""
 from __future__ import annotations
 
 import math
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 import pytest
 
+from imagefactory.model import find_model, resolve_parameters
 from imagefactory.model.inside import emulated as sim
 
 CELL: dict[str, float] = {
@@ -139,6 +141,29 @@ def test_a_current_for_each_neuron() -> None:
 )
 def test_the_shift_is_the_power_of_two_above_the_load(weight: float, shift: int) -> None:
     assert sim.ring_shifts(one_cell([5.0], weight))[0] == shift
+
+
+@pytest.mark.parametrize(
+    ("given", "shifts"),
+    [
+        ({"n_exc": 120, "n_inh": 30, "duration_ms": 200.0, "external_rate_hz": 5000.0}, (0, 1)),
+        ({"n_exc": 400, "n_inh": 100, "duration_ms": 200.0, "weight_scale": 3.0}, (2, 4)),
+    ],
+)
+def test_the_shifts_of_a_network_are_those_of_spynnaker(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, Any], shifts: tuple[int, int]
+) -> None:
+    """sPyNNaker 7.4.1's own get_ring_buffer_shifts() on a virtual board, for the same networks."""
+    network = import_module("imagefactory.model.inside.balanced_random")
+    model = find_model("balanced-random")
+    fixed = {"frozen": True, "dt_ms": 1, "warmup_ms": 50.0}
+    parameters = resolve_parameters(model, fixed | given)
+    monkeypatch.setattr(network, "sequence", lambda _, times: times)  # no PyNN here
+    network.setup(sim, parameters)
+    # Sources of given spikes tell sPyNNaker no rate: their times change nothing.
+    drawn = network.draw(parameters | {"external_rate_hz": 10.0})
+    built = network.build(sim, parameters, drawn)
+    assert [sim.ring_shifts(each) for each in built.recorded] == [shifts, shifts]
 
 
 def test_weights_have_sixteen_bits() -> None:
