@@ -23,8 +23,8 @@ REAL_TIME = {"dt_ms": 1.0, "frozen": True}  # SpiNNaker's step, and the same inp
 def plan_neuromorphic() -> str:
     """What will be done, for people."""
     return (
-        f"map the network on sPyNNaker's virtual board (image {RECIPE}); run it frozen, 1 ms, under "
-        f"nest and {EMULATED} at {SITE}: an emulation, no SpiNNaker takes part"
+        f"map the network on sPyNNaker's virtual board (image {RECIPE}); run it frozen, 1 ms, at "
+        f"{SITE} under nest and {EMULATED}: an emulation, no SpiNNaker takes part"
     )
 
 
