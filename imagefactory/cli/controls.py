@@ -38,8 +38,7 @@ def controls(
     from imagefactory import equivalence
     from imagefactory.base.files import write_text
 
-    margins = equivalence.load_margins(margins_file)
-    plan = equivalence.plan_controls(sif, words, margins, neuron)
+    plan = equivalence.plan_controls(sif, words, margins_file, neuron)
     if session.dry_run:
         session.show_plan(plan)
         return

@@ -15,13 +15,14 @@ from imagefactory.equivalence.controls import (
     SEED,
     TRIALS,
     Tried,
+    Truth,
 )
 from imagefactory.equivalence.margins import Margins
 
 Found = Mapping[str, Sequence[Tried]]
 
 HEAD = ("control", "truth", "pass", "DIFFERENT", "INCONCLUSIVE", "INVALID", "runs needed", "why")
-NOT_TRIED = "Not tried here: real SpiNNaker."
+NOT_TRIED = "Not tried here: real SpiNNaker; what is called emulated is its arithmetic alone."
 NO_NEURON = "Not tried: the backend NEURON (give --neuron SIF)."
 
 
@@ -30,7 +31,7 @@ def tabulate_controls(tried: Sequence[Tried]) -> list[tuple[str, ...]]:
     return [
         (
             each.control.name,
-            "same" if each.control.same else "other",
+            str(each.control.truth),
             *(
                 f"{100 * each.share(*verdicts):.1f} %"
                 for verdicts in (
@@ -57,8 +58,8 @@ def list_failings(found: Found) -> list[str]:
 def summarise(found: Found) -> list[str]:
     """The worst rates, and the goals."""
     every = [each for tried in found.values() for each in tried]
-    same = [each for each in every if each.control.same]
-    other = [each for each in every if not each.control.same]
+    same = [each for each in every if each.control.truth is Truth.SAME]
+    other = [each for each in every if each.control.truth is Truth.OTHER]
     reached = [each for each in same if set(each.control.wanted) <= set(PASSES)]
     lines = []
     if other:
@@ -78,7 +79,7 @@ def summarise(found: Found) -> list[str]:
         f"{100 * each.share(*PASSES):.1f} %"
         for title, tried in found.items()
         for each in tried
-        if each.control.same and each not in reached
+        if each.control.truth is Truth.SAME and each not in reached
     ]
     return lines
 
@@ -120,18 +121,21 @@ def _text(found: Found) -> Iterator[str]:
     yield from (f"NOT AS WANTED: {failing}" for failing in list_failings(found))
 
 
-def write_up(found: Found, image: str, margins: Margins) -> str:
-    """The page of the docs; `image` says what was run."""
+def write_up(found: Found, image: str, margins: Sequence[Margins]) -> str:
+    """The page of the docs; `image` says what was run, `margins` are those that were taken."""
     return "\n".join(_page(found, image, margins)) + "\n"
 
 
-def _page(found: Found, image: str, margins: Margins) -> Iterator[str]:
+def _page(found: Found, image: str, margins: Sequence[Margins]) -> Iterator[str]:
+    named = "; ".join(
+        f"margins {each.name} {each.version}, {each.digest.short}" for each in margins
+    )
     yield "# Error rates of the procedure, on real runs"
     yield ""
     yield (
-        f"Written by `imagefactory controls` ({image}; margins {margins.name} {margins.version}, "
-        f"{margins.digest.short}). {TRIALS} trials a control, {RUNS} seeds a side, drawn without "
-        f"replacement with seed {SEED}; what the controls are: [equivalence.md](equivalence.md)."
+        f"Written by `imagefactory controls` ({image}; {named}). {TRIALS} trials a "
+        f"control, {RUNS} seeds a side, drawn without replacement with seed {SEED}; what "
+        "the controls are: [equivalence.md](equivalence.md)."
     )
     for title, tried in found.items():
         yield from ("", f"## {title[0].upper()}{title[1:]}", "", *_markdown(tried))
@@ -161,18 +165,20 @@ def _seeds(tried: Sequence[Tried]) -> Iterator[str]:
             yield f"{side.first} to {side.seeds[-1]}"
 
 
-def document_controls(found: Found, image: str, margins: Margins) -> dict[str, Any]:
+def document_controls(found: Found, image: str, margins: Sequence[Margins]) -> dict[str, Any]:
     """As JSON can hold it."""
     return {
         "schema": 1,
         "image": image,
-        "margins": {
-            "name": margins.name, "version": margins.version, "digest": str(margins.digest),
-        },
+        "margins": [
+            {"name": each.name, "version": each.version, "digest": str(each.digest)}
+            for each in margins
+        ],
         "runs_a_side": RUNS,
         "controls": [
             {
-                "group": title, "control": each.control.name, "same": each.control.same,
+                "group": title, "control": each.control.name,
+                "truth": str(each.control.truth),
                 "trials": each.trials,
                 "verdicts": {str(verdict): count for verdict, count in each.counts.items()},
                 "needed": each.needed, "why": each.why, "failings": list(each.failings()),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from imagefactory.base.errors import UsageFault, nearest
 from imagefactory.base.report import Report
+from imagefactory.equivalence.comparison import EMULATED
 from imagefactory.equivalence.control_page import (
     Found,
     document_controls,
@@ -16,8 +17,15 @@ from imagefactory.equivalence.control_page import (
     list_failings,
     write_up,
 )
-from imagefactory.equivalence.controls import RUNS, TRIALS, Ensemble, Group, list_groups
-from imagefactory.equivalence.margins import Margins
+from imagefactory.equivalence.controls import (
+    RUNS,
+    TRIALS,
+    Control,
+    Ensemble,
+    Group,
+    list_groups,
+)
+from imagefactory.equivalence.margins import Margins, load_margins
 from imagefactory.model import BACKEND
 
 if TYPE_CHECKING:
@@ -28,11 +36,21 @@ USUAL_SECONDS = 7.0  # of a run in the mean, where two cores make two at a time
 
 @dataclass(frozen=True)
 class ControlPlan:
-    """The controls to try, the runs that there are, and the margins."""
+    """The controls to try, the runs that there are, and the margins (None: the shipped ones)."""
 
     groups: tuple[Group, ...]
     cache: RunCache
-    margins: Margins
+    margins_file: Path | None = None
+
+    def margins_of(self, control: Control) -> Margins:
+        """What `compare` takes for these two sides."""
+        return load_margins(self.margins_file, {control.a.backend, control.b.backend})
+
+    @property
+    def margins(self) -> list[Margins]:
+        """All that are taken, each once."""
+        every = [control for group in self.groups for control in group.controls]
+        return list({each.digest: each for each in map(self.margins_of, every)}.values())
 
     @property
     def ensembles(self) -> list[Ensemble]:
@@ -68,7 +86,7 @@ class ControlResult:
         others = [
             f"{backend} in image {sif[:19]}"
             for backend, sif in self.plan.cache.sifs.items()
-            if backend != BACKEND
+            if backend not in {BACKEND, EMULATED}
         ]
         here = self.plan.cache.sifs[BACKEND][:19]
         nest = f"NEST {versions.get('nest')}, PyNN {versions.get('pynn')}, image {here}"
@@ -96,7 +114,10 @@ class ControlResult:
 
 
 def plan_controls(
-    image: Path, words: Sequence[str], margins: Margins, neuron: Path | None = None
+    image: Path,
+    words: Sequence[str],
+    margins_file: Path | None = None,
+    neuron: Path | None = None,
 ) -> ControlPlan:
     """The controls of which the name or the group's title has one of `words`; all without words.
 
@@ -105,7 +126,8 @@ def plan_controls(
     """
     from imagefactory.equivalence.control_runs import RunCache  # needs NumPy
 
-    images = {BACKEND: image} | ({"neuron": neuron} if neuron else {})
+    # The emulation needs no more of an image than NumPy.
+    images = {BACKEND: image, EMULATED: image} | ({"neuron": neuron} if neuron else {})
     for path in images.values():
         if not path.is_file():
             raise UsageFault("there is no such image file", where=str(path), fix="give a SIF")
@@ -119,7 +141,7 @@ def plan_controls(
         groups = tuple(
             filter(lambda group: group.controls, (_only(each, words) for each in groups))
         )
-    return ControlPlan(groups, RunCache(images), margins)
+    return ControlPlan(groups, RunCache(images), margins_file)
 
 
 def _runnable(groups: Sequence[Group], backends: Collection[str]) -> tuple[Group, ...]:
@@ -149,4 +171,4 @@ def try_controls(plan: ControlPlan, report: Report) -> ControlResult:
     """Make the runs that are missing, and try every control of the plan."""
     from imagefactory.equivalence.control_trials import try_all
 
-    return ControlResult(plan, try_all(plan.groups, plan.cache, plan.margins, report))
+    return ControlResult(plan, try_all(plan.groups, plan.cache, plan.margins_of, report))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,13 +37,18 @@ VERDICTS = {
 
 
 def try_all(
-    groups: Sequence[Group], cache: RunCache, margins: Margins, report: Report
+    groups: Sequence[Group],
+    cache: RunCache,
+    margins_of: Callable[[Control], Margins],
+    report: Report,
 ) -> dict[str, tuple[Tried, ...]]:
     """Make the runs that are missing, and try every control; by the groups' titles."""
     controls = [control for group in groups for control in group.controls]
     cache.fill([side for control in controls for side in (control.a, control.b)], report)
     return {
-        group.title: tuple(try_control(control, cache, margins) for control in group.controls)
+        group.title: tuple(
+            try_control(control, cache, margins_of(control)) for control in group.controls
+        )
         for group in groups
     }
 

@@ -29,6 +29,7 @@ from imagefactory.equivalence.controls import (
     Control,
     Ensemble,
     Tried,
+    Truth,
     key_of,
     list_groups,
 )
@@ -204,7 +205,7 @@ MARGINS = replace(load_margins(), least_runs=3, least_warmup_ms=0.0)
 @pytest.mark.usefixtures("few")
 def test_statistical_trials_are_drawn_and_counted(make_run: MakeRun) -> None:
     shelf: Any = Shelf(records_of("a", range(1, 10), make_run))
-    found = try_control(Control("other seeds", True, (), ONE, ONE), shelf, MARGINS)
+    found = try_control(Control("other seeds", Truth.SAME, (), ONE, ONE), shelf, MARGINS)
     assert found.trials == 6
     assert found.share(Verdict.INCONCLUSIVE) == 1.0
     assert found.needed is None or found.needed > 4
@@ -214,7 +215,7 @@ def test_statistical_trials_are_drawn_and_counted(make_run: MakeRun) -> None:
 def test_one_unequal_pair_decides_a_trial(make_run: MakeRun) -> None:
     a = records_of("a", range(1, 6), make_run)
     b = records_of("b", range(1, 6), make_run)
-    control = Control("pairs", False, ("DIFFERENT",), ONE, OTHER, paired=True)
+    control = Control("pairs", Truth.OTHER, ("DIFFERENT",), ONE, OTHER, paired=True)
     shelf: Any = Shelf(a, b)
     assert try_control(control, shelf, MARGINS).counts == {Verdict.IDENTICAL: 6}
     shelf = Shelf(a, [replace(b[0], spikes=None), *b[1:]])
@@ -230,19 +231,23 @@ def test_draws_have_no_run_twice() -> None:
         assert len(set(a) | set(b)) == 20
 
 
-def tried(counts: dict[Verdict, int], same: bool, *wanted: str) -> Tried:
-    return Tried(Control("name", same, wanted, ONE, OTHER), counts, "because")
+def tried(counts: dict[Verdict, int], truth: Truth, *wanted: str) -> Tried:
+    return Tried(Control("name", truth, wanted, ONE, OTHER), counts, "because")
 
 
 @pytest.mark.parametrize(
     ("found", "said"),
     [
-        (tried({EQUIVALENT: 190, DIFFERENT: 10}, True, "EQUIVALENT"), []),
-        (tried({EQUIVALENT: 189, DIFFERENT: 11}, True, "EQUIVALENT"), ["5.5 % false alarms"]),
-        (tried({EQUIVALENT: 179, Verdict.INCONCLUSIVE: 21}, True, "EQUIVALENT"), ["89.5 % EQUI"]),
-        (tried({EQUIVALENT: 2, DIFFERENT: 198}, False, "DIFFERENT"), []),
-        (tried({EQUIVALENT: 3, DIFFERENT: 197}, False, "DIFFERENT"), ["1.5 % false passes"]),
-        (tried({DIFFERENT: 200}, False, "INVALID"), ["most trials end DIFFERENT"]),
+        (tried({EQUIVALENT: 190, DIFFERENT: 10}, Truth.SAME, "EQUIVALENT"), []),
+        (tried({EQUIVALENT: 189, DIFFERENT: 11}, Truth.SAME, "EQUIVALENT"), ["5.5 % false alarms"]),
+        (
+            tried({EQUIVALENT: 179, Verdict.INCONCLUSIVE: 21}, Truth.SAME, "EQUIVALENT"),
+            ["89.5 % EQUI"],
+        ),
+        (tried({EQUIVALENT: 2, DIFFERENT: 198}, Truth.OTHER, "DIFFERENT"), []),
+        (tried({EQUIVALENT: 3, DIFFERENT: 197}, Truth.OTHER, "DIFFERENT"), ["1.5 % false passes"]),
+        (tried({DIFFERENT: 200}, Truth.OTHER, "INVALID"), ["most trials end DIFFERENT"]),
+        (tried({EQUIVALENT: 100, DIFFERENT: 100}, Truth.ASKED), []),
     ],
 )
 def test_the_goals(found: Tried, said: list[str]) -> None:
@@ -254,7 +259,7 @@ def test_the_goals(found: Tried, said: list[str]) -> None:
 @pytest.mark.parametrize(("passed", "bound"), [(0, 0.01487), (2, 0.03113), (200, 1.0)])
 def test_the_bound_of_a_rate(passed: int, bound: float) -> None:
     """0 of 200: 1 - 0.05 ** (1 / 200), the rule of three."""
-    found = tried({EQUIVALENT: passed, DIFFERENT: 200 - passed}, False, "DIFFERENT")
+    found = tried({EQUIVALENT: passed, DIFFERENT: 200 - passed}, Truth.OTHER, "DIFFERENT")
     assert upper_bound(found) == pytest.approx(bound, abs=2e-5)
 
 
@@ -262,32 +267,35 @@ def test_the_bound_of_a_rate(passed: int, bound: float) -> None:
 
 
 def results() -> dict[str, tuple[Tried, ...]]:
-    good = tried({EQUIVALENT: 195, Verdict.INCONCLUSIVE: 5}, True, "EQUIVALENT")
-    bad = replace(tried({EQUIVALENT: 4, DIFFERENT: 196}, False, "DIFFERENT"), needed=31)
-    return {"one network": (good, bad)}
+    asked = tried({EQUIVALENT: 200}, Truth.ASKED)
+    good = tried({EQUIVALENT: 195, Verdict.INCONCLUSIVE: 5}, Truth.SAME, "EQUIVALENT")
+    bad = replace(tried({EQUIVALENT: 4, DIFFERENT: 196}, Truth.OTHER, "DIFFERENT"), needed=31)
+    return {"one network": (good, bad, asked)}
 
 
 def test_the_table(golden: Golden) -> None:
     golden.check("equivalence/controls.txt", explain_controls(results()) + "\n")
-    golden.check("equivalence/controls.md", write_up(results(), "NEST 3.10.0", load_margins()))
+    golden.check("equivalence/controls.md", write_up(results(), "NEST 3.10.0", [load_margins()]))
     assert list_failings(results()) == ["one network, name: 2.0 % false passes, at most 1 % are "
                                         "allowed"]  # fmt: skip
 
 
 def test_controls_are_chosen_by_a_word(image: Path) -> None:
-    chosen = plan(image, ["silent"], load_margins())
+    chosen = plan(image, ["silent"])
     assert [[each.name for each in group.controls] for group in chosen.groups] == [
         ["silent network"]
     ]
-    assert len(plan(image, [], load_margins()).groups) == 8
+    assert len(plan(image, []).groups) == 9
+    assert [each.name for each in plan(image, ["emulated"]).margins] == ["spinnaker"]
+    assert [each.name for each in plan(image, []).margins] == ["nest", "spinnaker"]
     assert any("runs are to be made" in line for line in chosen.lines())
 
 
 def test_bad_choices(image: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageFault, match="no control has the word 'silnt'"):
-        plan(image, ["silnt"], load_margins())
+        plan(image, ["silnt"])
     with pytest.raises(UsageFault, match="no such image"):
-        plan(tmp_path / "none.sif", [], load_margins())
+        plan(tmp_path / "none.sif", [])
 
 
 def test_a_kept_run_can_be_read(site: FakeSite, image: Path, tmp_path: Path) -> None:
