@@ -57,17 +57,21 @@ class NetworkMapping:
         """Whether one SpiNN-5 board is enough."""
         return self.machine["boards"] == 1
 
+    @property
+    def answer(self) -> str:
+        """Whether one SpiNN-5 board is enough, in words."""
+        if self.fits:
+            return "fits one SpiNN-5 board"
+        return f"does not fit one SpiNN-5 board, sPyNNaker took {self.machine['boards']}"
+
     def lines(self) -> list[str]:
         """For people; the last line is the digest."""
         machine, memory, routing, keys = self.machine, self.memory, self.routing, self.keys
-        answer = "fits one SpiNN-5 board"
-        if not self.fits:
-            answer = f"does not fit one SpiNN-5 board, sPyNNaker took {machine['boards']}"
         ends = (keys["lowest"], keys["highest"])
         low, high = ("-" if end is None else f"{end:#x}" for end in ends)
         return [
             f"{self.model}: {WORDS}",
-            f"{answer}: {machine['cores_used']} of {machine['cores']} cores, "
+            f"{self.answer}: {machine['cores_used']} of {machine['cores']} cores, "
             f"{machine['chips_used']} of {machine['chips']} chips; "
             f"{machine['monitors']} more cores are monitors",
             *self._shares(),

@@ -13,6 +13,7 @@ from imagefactory.base.report import Report, clock
 from imagefactory.base.values import ImageRef
 from imagefactory.equivalence import Comparison, Verdict, compare, explain, write_report
 from imagefactory.image import Apptainer, BuildRecord, build, plan_build, test_image
+from imagefactory.model import NetworkMapping
 from imagefactory.recipe import load_recipe
 from imagefactory.registry import push
 from imagefactory.run import RunRecord, execute, plan_run, watch
@@ -66,6 +67,7 @@ class DemoResult:
     """What came of the demo."""
 
     image: str
+    mapping: str
     verdicts: dict[str, str]
     report: Path
     seconds: float
@@ -75,6 +77,7 @@ class DemoResult:
         rows = [f"{verdict:12} {name}" for name, verdict in self.verdicts.items()]
         return [
             f"image        {self.image}",
+            f"mapping      {self.mapping}",
             *rows,
             f"time         {clock(self.seconds)}",
             f"report       {self.report}",
@@ -113,7 +116,7 @@ def demo(report: Report, *, keep: bool = False) -> DemoResult:
     try:
         with report.step(f"3 of {STEPS}: the sandbox, two sites and a registry"):
             sandbox = up(report)
-        comparisons = _run_and_compare(record, sandbox, report)
+        comparisons, mapping = _run_and_compare(record, sandbox, report)
     finally:
         if not was_up and not keep:
             down(report)
@@ -123,7 +126,8 @@ def demo(report: Report, *, keep: bool = False) -> DemoResult:
         write_report(list(comparisons.values()), page)
     _require_expected(comparisons, page)
     verdicts = {name: str(item.verdict) for name, item in comparisons.items()}
-    return DemoResult(record.digest, verdicts, page, time.monotonic() - started)
+    mapped = f"{mapping.answer} (virtual board: nothing was simulated)"
+    return DemoResult(record.digest, mapped, verdicts, page, time.monotonic() - started)
 
 
 def _make_image(report: Report) -> BuildRecord:
@@ -138,7 +142,7 @@ def _make_image(report: Report) -> BuildRecord:
 
 def _run_and_compare(
     record: BuildRecord, sandbox: Sandbox, report: Report
-) -> dict[str, Comparison]:
+) -> tuple[dict[str, Comparison], NetworkMapping]:
     reference = ImageRef.parse(f"oras://{sandbox.registry}/demo/{record.name}:{record.version}")
     with report.step(f"4 of {STEPS}: push the image"):
         artifact = push(record.sif, reference, report)
@@ -157,7 +161,7 @@ def _run_and_compare(
     with report.step(f"6 of {STEPS}: {RUNS} seeds a side"):
         one, other = run_seeds(str(reference), SHORT, report)
     with report.step(f"7 of {STEPS}: SpiNNaker's virtual board, and its arithmetic emulated"):
-        _, neuromorphic = run_neuromorphic(str(reference), SHORT, report)
+        mapping, neuromorphic = run_neuromorphic(str(reference), SHORT, report)
     with report.step(f"8 of {STEPS}: compare"):
         first = [runs.pop("reference")]
         comparisons = {name: compare(first, [run]) for name, run in runs.items()}
@@ -167,7 +171,7 @@ def _run_and_compare(
         for comparison in comparisons.values():
             for line in explain(comparison).splitlines():
                 report.note(line)
-    return comparisons
+    return comparisons, mapping
 
 
 def _start(reference: str, leg: Leg, report: Report) -> RunRecord:
