@@ -9,12 +9,12 @@ demo: .venv/ready
 	@$(VENV)/imagefactory demo $(V)
 
 test: .venv/ready lint
-	@$(VENV)/pytest tests/unit
+	@$(VENV)/pytest tests/unit -n 2
 	@$(VENV)/imagefactory setup --tests $(V)
 	@$(VENV)/imagefactory image build recipes/nest $(V)
 	@$(VENV)/imagefactory image build recipes/pynn $(V)
 	@$(VENV)/imagefactory image build recipes/spynnaker $(V)
-	@$(VENV)/pytest tests/integration --durations 10
+	@$(VENV)/pytest tests/integration -n 2 --dist loadgroup --durations 10
 
 lint: .venv/ready
 	@$(VENV)/ruff check .

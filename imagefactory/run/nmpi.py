@@ -1,6 +1,6 @@
 """The NMPI's REST calls (version 3), with a timeout on each and nothing written anywhere.
 
-Not through the client `nmpi` 0.11.2: docs/architecture.md, decision 22.
+Not through the client `nmpi` 0.11.2: docs/architecture.md, decision 23.
 """
 
 from __future__ import annotations
