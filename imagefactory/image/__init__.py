@@ -1,7 +1,7 @@
 """A definition becomes one SIF with a record beside it; what is inside is measured, not claimed."""
 
 from imagefactory.image.apptainer import Apptainer, find_apptainer, require_sif
-from imagefactory.image.building import BuildPlan, build, plan_build, rebuild
+from imagefactory.image.building import BuildPlan, build, latest_build, plan_build, rebuild
 from imagefactory.image.derived import SOURCES, DerivedPlan, derive, plan_derived
 from imagefactory.image.inspection import ImageFacts, inspect
 from imagefactory.image.planning import ImagePlan, plan_image
@@ -22,6 +22,7 @@ __all__ = [
     "derive",
     "find_apptainer",
     "inspect",
+    "latest_build",
     "plan_build",
     "plan_derived",
     "plan_image",

@@ -86,6 +86,13 @@ def _release_key(recipe: Recipe) -> dict[str, str]:
     }
 
 
+def latest_build(name: str) -> BuildRecord | None:
+    """The newest build of a recipe of this name in the cache, with whatever inputs; None without
+    one."""
+    found = filter(None, map(_record_of, (ordinary_cache() / "images" / name).glob("*/*.sif")))
+    return max(found, key=lambda record: record.sif.stat().st_mtime, default=None)
+
+
 def find_current(sif: Path, key: dict[str, str], images: Path) -> tuple[BuildRecord | None, str]:
     """The record of an image that is there whole, and why there is one or none."""
     record = _record_of(sif)

@@ -17,7 +17,7 @@ from imagefactory.model.capability import (
     read_script,
 )
 from imagefactory.model.gdf import write_gdf
-from imagefactory.model.mapping import NetworkMapping, map_model
+from imagefactory.model.mapping import VIRTUAL_BOARD, NetworkMapping, map_model
 from imagefactory.model.models import (
     BACKEND,
     Model,
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BACKEND",
+    "VIRTUAL_BOARD",
     "Answer",
     "Model",
     "NetworkMapping",

@@ -22,6 +22,9 @@ from imagefactory.model.models import Model, freeze
 if TYPE_CHECKING:
     from imagefactory.image import Apptainer
 
+INSIDE = Path(str(files("imagefactory.model").joinpath("inside")))
+# The settings with which sPyNNaker asks for no board; in the home and in the working folder.
+VIRTUAL_BOARD = INSIDE / "virtual_board.cfg"
 SCRIPT, RESULT, LOG = "map_network.py", "mapping.json", "log"
 WORK = "/home/mapping"
 MAP_SECONDS = 1200
@@ -127,8 +130,7 @@ def require_spinnaker(model: Model, parameters: Mapping[str, Any]) -> None:
 
 def prepare(model: Model, parameters: Mapping[str, Any], folder: Path) -> None:
     """Fill the folder that the image sees: the model's files, the script, the job, the draws."""
-    inside = Path(str(files("imagefactory.model").joinpath("inside")))
-    for path in (*model.files, inside / SCRIPT):
+    for path in (*model.files, INSIDE / SCRIPT, VIRTUAL_BOARD):
         shutil.copyfile(path, folder / path.name)
     write_json(folder / "job.json", {"model": model.name, "parameters": dict(parameters)})
     if parameters.get("frozen"):

@@ -27,7 +27,7 @@ from imagefactory.run.job import Geometry, parameters_text
 from imagefactory.run.plan import new_id
 from imagefactory.site import JobQueue, load_queue
 
-BACKEND = "spinnaker"
+BACKEND, EMULATED = "spinnaker", "spinnaker-emulated"
 CODE_BYTES = 5_000_000  # the service was seen to take so much (facts/unicore-nmpi.md 3.7)
 STEP_MS = 1.0
 ONE = Geometry(1, 1, 1)
@@ -108,13 +108,15 @@ def program_text(plan: NmpiPlan, drawn: Mapping[str, Path]) -> str:
 
 
 def submission(plan: NmpiPlan, code: str) -> dict[str, Any]:
-    """The body of the submission; the tag finds it again when the reply is lost."""
+    """The body of the submission; the tag finds it again when the reply is lost. A double is asked
+    for spikes, which the real service gives of itself."""
+    system = {"system": EMULATED} if plan.queue.double else {}
     return {
         "code": code,
         "command": "run.py {system}",
         "collab": plan.collab,
         "hardware_platform": plan.queue.platform,
-        "hardware_config": {"timeout": 1},
+        "hardware_config": {"timeout": 1, **system},
         "tags": ["imagefactory", plan.id],
     }
 

@@ -26,7 +26,7 @@ from imagefactory.run.collecting import collect
 from imagefactory.run.frozen import draw_frozen
 from imagefactory.run.keeping import keep_failure, timed
 from imagefactory.run.nmpi import Nmpi, SeenJob, connect_nmpi, verification_of
-from imagefactory.run.nmpi_plan import BACKEND, ONE, NmpiPlan, program_text, submission
+from imagefactory.run.nmpi_plan import BACKEND, EMULATED, ONE, NmpiPlan, program_text, submission
 from imagefactory.run.outcome import TAIL_LINES, Ending
 from imagefactory.run.parcel import LIMIT_BYTES, unpack
 from imagefactory.run.record import RunRecord, read_record, runs_folder, write_record
@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 NAME = "imagefactory-output.tar"
 LONGEST_SECONDS = 24 * 3600.0  # of one watching; the run itself can be gone on with
-SYSTEMS = {"spiNNaker": "spinnaker", "spinnaker-emulated": "spinnaker-emulated"}
+SYSTEMS = {"spiNNaker": BACKEND, EMULATED: EMULATED}
 _OUTPUT = re.compile(r"^imagefactory: output (\d{1,12}) (sha256:[0-9a-f]{64})\s*$", re.MULTILINE)
 _SYSTEM = re.compile(r"^imagefactory: run \S+, system (\S+)\s*$", re.MULTILINE)
 
@@ -243,6 +243,8 @@ def _take(record: RunRecord, line: Line, report: Report) -> RunRecord:
         write_record(record)
         if seen.state is not JobState.FINISHED:
             _end_badly(record, seen)
+        if seen.provenance.get("board") == "virtual":
+            _end_mapped(record)
         return collect(
             record, record.site, Ending(JobState.FINISHED, seen.word, 0),
             lambda place: _fetch(seen, place, line), report,
@@ -278,6 +280,16 @@ def _end_badly(record: RunRecord, seen: SeenJob) -> None:
             detail=tail or "the provider left no log",
         )
     keep_failure(record, state, error)
+    raise error
+
+
+def _end_mapped(record: RunRecord) -> None:
+    error = ToolFailed(
+        "the job was mapped on a virtual board: nothing was simulated, and there are no spikes",
+        where=record.site,
+        fix=f"imagefactory model map {record.model} says more, without a queue",
+    )
+    keep_failure(record, JobState.FAILED, error)
     raise error
 
 

@@ -49,6 +49,15 @@ def pynn_sif(report: Silent) -> Path:
 
 
 @pytest.fixture(scope="session")
+def spynnaker_sif(report: Silent) -> Path:
+    """The image of recipes/spynnaker, likewise."""
+    from imagefactory.image import build, plan_build
+    from imagefactory.recipe import load_recipe
+
+    return build(plan_build(load_recipe(RECIPE.with_name("spynnaker")), report=report), report).sif
+
+
+@pytest.fixture(scope="session")
 def sandbox(report: Silent, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """Both sites and the registry, up; taken down again if these tests took them up."""
     from imagefactory import sandbox as room

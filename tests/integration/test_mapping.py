@@ -11,19 +11,9 @@ from imagefactory.base.errors import ToolFailed
 from imagefactory.base.report import Silent
 from imagefactory.model import NetworkMapping, find_model, map_model, resolve_parameters
 
-RECIPE = Path(__file__).parents[2] / "recipes" / "spynnaker"
 SMALL: dict[str, Any] = {
     "n_exc": 120, "n_inh": 30, "duration_ms": 200, "warmup_ms": 20, "frozen": True, "dt_ms": 1,
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def spynnaker_sif(report: Silent) -> Path:
-    """The image, built once and then taken from the cache."""
-    from imagefactory.image import build, plan_build
-    from imagefactory.recipe import load_recipe
-
-    return build(plan_build(load_recipe(RECIPE), report=report), report).sif
 
 
 def mapped(sif: Path, **more: Any) -> NetworkMapping:

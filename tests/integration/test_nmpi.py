@@ -15,14 +15,35 @@ import pytest
 from imagefactory import run as room
 from imagefactory.base.errors import ToolFailed
 from imagefactory.base.files import settings_folder, write_json
+from imagefactory.base.ordinary import (
+    ordinary_cache,
+    ordinary_folder,
+    ordinary_runner,
+    ordinary_user,
+)
 from imagefactory.base.process import Runner
 from imagefactory.base.report import Silent
 from imagefactory.model import load_spikes
-from imagefactory.sandbox.nmpi import EMULATED, Nmpi, start_nmpi
+from imagefactory.sandbox.nmpi import EMULATED, VIRTUAL, Nmpi, start_in_image, start_nmpi
 from imagefactory.sandbox.unicore.faults import FaultKind, PlannedFault
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 SMALL = {"dt_ms": "1", "n_exc": "100", "n_inh": "25", "duration_ms": "300", "warmup_ms": "100"}
+# One line is another than for NEST: the second.
+LISTING = """import sys
+import pyNN.spiNNaker as sim
+sim.setup(timestep=1.0)
+cells = sim.Population(100, sim.IF_curr_exp(tau_refrac=2.0))
+drive = sim.Population(100, sim.SpikeSourceArray(spike_times=[[5.0]] * 100))
+sim.Projection(drive, cells, sim.OneToOneConnector(), sim.StaticSynapse(weight=5.0, delay=1.0))
+sim.Projection(cells, cells, sim.FixedProbabilityConnector(0.1), sim.StaticSynapse(weight=0.1))
+cells.record("spikes")
+sim.run(50)
+found = cells.get_data("spikes").segments[0].spiketrains
+open("spikes.txt", "w").write(f"{sum(map(len, found))} spikes")
+print("mapped by", sim.__name__, sys.argv[1])
+sim.end()
+"""
 SCRIPT = """import os, sys
 print("hello from", sys.argv[1], os.environ["spynnaker_version"])
 os.makedirs("results")
@@ -33,7 +54,7 @@ open("results/spikes.txt", "w").write("1 2 3")
 @pytest.fixture
 def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Nmpi]:
     """A double on the loopback, named to our runner, its authority known to requests and urllib."""
-    for name in ("DATA", "SETTINGS", "CACHE"):
+    for name in ("DATA", "SETTINGS"):
         monkeypatch.setenv(f"IMAGEFACTORY_{name}", str(tmp_path / name.lower()))
     with start_nmpi(tmp_path / "nmpi", pause=0.05) as found:
         record = {"url": found.url, "ca": str(found.ca_file), "double": True}
@@ -42,6 +63,16 @@ def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Nmpi]:
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(found.ca_file))
         monkeypatch.setenv("SSL_CERT_FILE", str(found.ca_file))
         yield found
+
+
+@pytest.fixture
+def in_image(queue: Nmpi, spynnaker_sif: Path, report: Silent) -> Nmpi:
+    """The same, its jobs started as in the sandbox: in the image, as the ordinary user."""
+    assert spynnaker_sif.is_file()
+    queue.provider.runner = ordinary_runner(report)
+    queue.provider.folder = ordinary_folder(ordinary_cache() / "tests" / "nmpi-jobs")
+    queue.provider.start = start_in_image(report)
+    return queue
 
 
 @pytest.fixture
@@ -68,7 +99,7 @@ def test_the_real_client_through_the_whole_life_of_a_job(client: Any, tmp_path: 
     """Listings 5 and 6 of the paper, as the real client has them (docs/nmpi.md)."""
     assert client.my_collabs() == ["demo", "looked-at"]
     assert client.get_server_info()["version"] == "3"
-    config = {"spynnaker_version": "6.0.0"}
+    config = {"spynnaker_version": "6.0.0", "system": EMULATED}
     job = client.submit_job(
         script(tmp_path, SCRIPT), "SpiNNaker", "demo", config=config, tags=["first"], wait=True
     )
@@ -85,6 +116,29 @@ def test_the_real_client_through_the_whole_life_of_a_job(client: Any, tmp_path: 
     [found] = client.resource_requests("demo")
     assert 0 < found["quotas"][0]["usage"] < 1
     assert client.job_status(job["id"]) == "finished"
+
+
+def test_listing_5_with_spynnaker_itself(in_image: Nmpi, client: Any, tmp_path: Path) -> None:
+    """The virtual board gives no spike, and the log says so."""
+    job = client.submit_job(script(tmp_path, LISTING), "SpiNNaker", "demo", wait=True)
+    assert job["status"] == "finished", job["log"]
+    assert "mapped by pyNN.spiNNaker spiNNaker" in job["log"]
+    assert "nothing is simulated" in job["log"]
+    assert job["provenance"]["board"] == "virtual"
+    [path] = client.download_data(job, local_dir=str(tmp_path / "data"))
+    assert Path(path).read_text() == "0 spikes"
+
+
+def test_what_a_program_may_not_do(in_image: Nmpi, client: Any, tmp_path: Path) -> None:
+    nosy = (
+        "import os, socket\n"
+        f"print('user', os.getuid(), os.path.exists({str(Path(__file__))!r}))\n"
+        f"socket.create_connection(('127.0.0.1', {in_image.url.rpartition(':')[2]}), 2)\n"
+    )
+    job = client.submit_job(script(tmp_path, nosy), "SpiNNaker", "demo", wait=True)
+    assert job["status"] == "error"
+    assert f"user {ordinary_user().pw_uid} False" in job["log"]
+    assert "ConnectionRefusedError" in job["log"] or "unreachable" in job["log"]
 
 
 def test_the_real_client_where_it_goes_wrong(client: Any, tmp_path: Path) -> None:
@@ -123,7 +177,7 @@ def test_source_from_git_with_a_command(
     job = client.submit_job(
         "https://git.test/model", "SpiNNaker", "demo", command="main.py {system}", wait=True
     )
-    assert f"cloned ['{EMULATED}']" in job["log"], job["log"]
+    assert f"cloned ['{VIRTUAL}']" in job["log"], job["log"]
     assert job["status"] == "finished"
 
 

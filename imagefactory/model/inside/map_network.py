@@ -22,16 +22,7 @@ from typing import Any
 
 CANNOT_MAP = 3
 FROZEN = Path("frozen.npz")
-SETTINGS = """[Machine]
-version = 5
-virtual_board = True
-[Mode]
-mode = Production
-[Reports]
-keep_dataspec_database = True
-[Java]
-use_java = False
-"""
+SETTINGS = Path("virtual_board.cfg")
 # Whose errors say that a network cannot be mapped; any other is a defect.
 THEIRS = {"pacman", "spinn_front_end_common", "spinn_machine", "spinn_utilities", "spynnaker"}
 PARTS = ("placements", "routing", "keys", "data")
@@ -202,9 +193,10 @@ def memory(view: Any, steps: int) -> dict[str, int]:
 def main(path: str) -> None:
     """Map the job's network; exit status CANNOT_MAP where sPyNNaker says that it does not fit."""
     job = json.loads(Path(path).read_text("utf-8"))
+    settings = SETTINGS.read_text()
     for folder in (Path.home(), Path.cwd()):
         for name in (".spynnaker.cfg", "spynnaker.cfg"):
-            (folder / name).write_text(SETTINGS)
+            (folder / name).write_text(settings)
     sim = Seeded(import_module("pyNN.spiNNaker"))
     try:
         found = map_network(sim, job)

@@ -1,8 +1,9 @@
 """The provider's side: takes jobs off the queue and runs them as SpiNNaker's provider does.
 
-It asks the double over its own protocol, with a provider's key. What it runs is a process of this
-machine: with the system `spinnaker-emulated`, which every log and provenance of it says. No
-SpiNNaker takes part.
+It asks the double over its own protocol, with a provider's key. No SpiNNaker takes part: the
+system `spiNNaker` is sPyNNaker with its virtual board, which simulates nothing; a job whose
+hardware_config asks for the system `spinnaker-emulated` is started with that name. Log and
+provenance say which.
 """
 
 from __future__ import annotations
@@ -10,31 +11,38 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import sys
 import tempfile
 import threading
 import time
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from imagefactory.base.errors import FactoryError, ToolFailed
 from imagefactory.base.http import open_client
 from imagefactory.base.process import Runner
 from imagefactory.base.report import Report, Silent
+from imagefactory.model import VIRTUAL_BOARD
 from imagefactory.sandbox.nmpi.service import DATA, Service
+from imagefactory.sandbox.nmpi.starting import Start, start_here
 from imagefactory.sandbox.unicore.faults import FaultKind
 from imagefactory.sandbox.unicore.wire import OCTETS, Request
 
 PLATFORM = "SpiNNaker"
-EMULATED = "spinnaker-emulated"
-SAID = "imagefactory sandbox: no SpiNNaker took part; this job ran as {system} on the loopback"
+VIRTUAL, EMULATED = "spiNNaker", "spinnaker-emulated"
+SAID = {
+    VIRTUAL: "imagefactory sandbox: no SpiNNaker took part; spiNNaker is sPyNNaker's virtual board "
+    "here: networks are mapped, nothing is simulated, and all data are empty",
+    EMULATED: "imagefactory sandbox: no SpiNNaker took part; this job ran as spinnaker-emulated on "
+    "the loopback",
+}
+SETTINGS = (".spynnaker.cfg", "spynnaker.cfg")  # sPyNNaker 7.4.1 looks for either
 HOURS = 168  # facts/unicore-nmpi.md 3.5: the real default
 FETCH_SECONDS = 60.0
-SOURCE_BYTES = 50_000_000
-LEFT_OUT = ("reports", "application_generated_data_files", "__pycache__", ".git")
+SOURCE_BYTES, SOURCE_FILES = 50_000_000, 10_000
+LEFT_OUT = ("reports", "application_generated_data_files", "__pycache__")
 _BAD_OUTPUT = {
     FaultKind.OUTPUT_GONE, FaultKind.OUTPUT_ELSEWHERE, FaultKind.OUTPUT_FILE,
     FaultKind.OUTPUT_CLIMBS,
@@ -45,15 +53,14 @@ _BAD_OUTPUT = {
 class Provider:
     """Runs the jobs of one platform, one after the other.
 
-    `python` is what a job's program is started with; `system` takes the place of {system}.
-    `longest` bounds a job in seconds, whatever its config says.
+    `runner` fetches a job's source, `start` starts its program. `longest` bounds a job in seconds,
+    whatever its config says.
     """
 
     service: Service
     folder: Path
     runner: Runner = field(default_factory=Runner)
-    python: Sequence[str] = (sys.executable,)
-    system: str = EMULATED
+    start: Start = field(default_factory=lambda: start_here(Runner()))
     platform: str = PLATFORM
     longest: float = 600.0
     report: Report = field(default_factory=Silent)
@@ -77,12 +84,12 @@ class Provider:
         number = int(job["id"])
         self._put(number, status="validated")
         place = Path(tempfile.mkdtemp(prefix=f"job-{number}-", dir=self.folder))
-        if self.runner.user is not None:
-            shutil.chown(place, self.runner.user)
+        self._give(place)
         began = time.monotonic()
+        system = system_of(job.get("hardware_config") or {})
         try:
             self._put(number, status="running")
-            log, good, new = self._run(job, place)
+            log, good, new = self._run(job, system, place)
             items = self._publish(job, place, new)
         finally:
             shutil.rmtree(place, ignore_errors=True)
@@ -93,29 +100,42 @@ class Provider:
             status="finished" if good else "error",
             output_data={"repository": "imagefactory sandbox", "files": items},
             resource_usage={"value": hours, "units": "core-hours"},
-            provenance={"system": self.system, "said": SAID.format(system=self.system)},
+            provenance={
+                "system": system,
+                "said": SAID[system],
+                "board": "virtual" if system == VIRTUAL else "none",
+            },
         )
         return True
 
-    def _run(self, job: Mapping[str, Any], place: Path) -> tuple[str, bool, list[Path]]:
+    def _run(
+        self, job: Mapping[str, Any], system: str, place: Path
+    ) -> tuple[str, bool, list[Path]]:
         """The job's log, whether it went well, and the files that it left."""
-        lines = [SAID.format(system=self.system)]
+        lines = [SAID[system]]
+        config = job.get("hardware_config") or {}
         if self.service.faults.draw(f"job {job['tags']}", FaultKind.PROVIDER_FAILS):
             return "\n".join([*lines, "RuntimeError: the board did not boot\n"]), False, []
         try:
-            words = self._fetch(job, place)
-            timeout = min(_timeout(job.get("hardware_config") or {}), self.longest)
-            here = {path for path in place.rglob("*")}
-            done = self.runner.run(
-                *self.python, *words, timeout=timeout, cwd=place, check=False,
-                extra=environment_of(job.get("hardware_config") or {}),
-            )  # fmt: skip
+            words = self._fetch(job, system, place)
+            for name in SETTINGS if system == VIRTUAL else ():
+                shutil.copyfile(VIRTUAL_BOARD, place / name)
+            here = set(place.rglob("*"))
+            for path in here:
+                self._give(path)
+            timeout = min(_timeout(config), self.longest)
+            done = self.start(place, words, environment_of(config), timeout)
         except (FactoryError, ValueError, TypeError, OSError, zipfile.BadZipFile) as err:
             return "\n".join([*lines, f"{type(err).__name__}: {err}\n"]), False, []
         new = [path for path in sorted(place.rglob("*")) if path not in here and _kept(path, place)]
         return "\n".join([*lines, done.output + done.errors]), done.status == 0, new
 
-    def _fetch(self, job: Mapping[str, Any], place: Path) -> list[str]:
+    def _give(self, path: Path) -> None:
+        """Hand a file to the user who runs jobs, where we are root."""
+        if self.runner.user is not None:
+            shutil.chown(path, self.runner.user)
+
+    def _fetch(self, job: Mapping[str, Any], system: str, place: Path) -> list[str]:
         """Put the job's program into `place`; returns the program's words.
 
         Inline text is run.py whatever the command says, as at the real provider.
@@ -123,11 +143,11 @@ class Provider:
         code = str(job["code"])
         if code.startswith(("http://", "https://", "git://")):
             self._fetch_source(code, place)
-            return str(job["command"] or "run.py {system}").format(system=self.system).split()
+            return str(job["command"] or "run.py {system}").format(system=system).split()
         if "import" not in code:
             raise ValueError("the code is neither an address nor a program with an import")
         (place / "run.py").write_text(code, encoding="utf-8")
-        return ["run.py", self.system]
+        return ["run.py", system]
 
     def _fetch_source(self, url: str, place: Path) -> None:
         if not url.endswith(".zip"):
@@ -143,7 +163,7 @@ class Provider:
         archive = place / "source.zip"
         archive.write_bytes(answer.content)
         with zipfile.ZipFile(archive) as found:
-            found.extractall(place)
+            unpack_source(found, place)
         archive.unlink()
 
     def _publish(
@@ -183,6 +203,26 @@ class Provider:
         return reply.status, json.loads(b"".join(reply.body))
 
 
+def unpack_source(archive: zipfile.ZipFile, place: Path) -> None:
+    """Unpack a job's source into its folder; ValueError where it would be too much, or elsewhere.
+
+    What a member says of its size is the most that zipfile unpacks of it.
+    """
+    members = archive.infolist()
+    if sum(member.file_size for member in members) > SOURCE_BYTES or len(members) > SOURCE_FILES:
+        raise ValueError(f"the source is more than {SOURCE_BYTES} bytes or {SOURCE_FILES} files")
+    for member in members:
+        path = PurePosixPath(member.filename)
+        if path.is_absolute() or ".." in path.parts:
+            raise ValueError(f"a member of the source leaves its folder: {member.filename!r}")
+    archive.extractall(place)
+
+
+def system_of(config: Mapping[str, Any]) -> str:
+    """What takes the place of {system}: the real provider's, unless the emulation is asked for."""
+    return EMULATED if config.get("system") == EMULATED else VIRTUAL
+
+
 def environment_of(config: Mapping[str, Any]) -> dict[str, str]:
     """hardware_config as the variables that the real provider makes of it."""
     return {
@@ -212,5 +252,5 @@ def _timeout(config: Mapping[str, Any]) -> float:
 
 def _kept(path: Path, place: Path) -> bool:
     parts = path.relative_to(place).parts
-    hidden = any(part in LEFT_OUT for part in parts)
+    hidden = any(part in LEFT_OUT or part.startswith(".") for part in parts)
     return path.is_file() and not path.is_symlink() and not hidden and path.suffix != ".pyc"

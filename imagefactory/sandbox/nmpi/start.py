@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +13,9 @@ from imagefactory.base.process import Runner
 from imagefactory.base.report import Report, Silent
 from imagefactory.base.values import Secret
 from imagefactory.sandbox.nmpi.jobs import TEST_QUOTAS
-from imagefactory.sandbox.nmpi.provider import EMULATED, Provider
+from imagefactory.sandbox.nmpi.provider import Provider
 from imagefactory.sandbox.nmpi.service import Service
+from imagefactory.sandbox.nmpi.starting import Start, start_here
 from imagefactory.sandbox.unicore.certificates import make_certificates
 from imagefactory.sandbox.unicore.faults import FaultPlan
 from imagefactory.sandbox.unicore.issuer import OPENID, Issuer
@@ -59,16 +60,15 @@ def start_nmpi(
     pause: float | None = None,
     runner: Runner | None = None,
     work: Path | None = None,
-    python: Sequence[str] = (),
-    system: str = EMULATED,
+    start: Start | None = None,
     report: Report | None = None,
 ) -> Iterator[Nmpi]:
     """An NMPI double with its provider, until the block ends.
 
     Certificates and output are written into `folder`. Without an `issuer` it has its own, under the
     same address. `pause` is the provider's between two looks at an empty queue, in seconds; None:
-    it runs a job only at each `provider.turn()`. `python` starts a job's program, by `runner`, in
-    a folder below `work`.
+    it runs a job only at each `provider.turn()`. `runner` fetches a job's source into a folder
+    below `work`, where `start` starts its program.
     """
     report = report or Silent()
     certificates = make_certificates(folder)
@@ -79,9 +79,8 @@ def start_nmpi(
     keys = {name: Secret(secrets.token_urlsafe(24)) for name in TEST_QUOTAS}
     own = issuer or Issuer(server.base)
     service = Service(server.base, own, faults or FaultPlan(), keys, output)
-    provider = Provider(service, work, runner or Runner(report), system=system, report=report)
-    if python:
-        provider.python = tuple(python)
+    runner = runner or Runner(report)
+    provider = Provider(service, work, runner, start or start_here(runner), report=report)
     ended = threading.Event()
 
     def handle(request: Request) -> Reply:

@@ -11,15 +11,14 @@ import sys
 import threading
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import replace
 from pathlib import Path
 
-from imagefactory.base.errors import FactoryError, ToolFailed
+from imagefactory.base.errors import FactoryError
 from imagefactory.base.files import write_json
 from imagefactory.base.ordinary import ordinary_cache, ordinary_folder, ordinary_runner
 from imagefactory.base.report import Console, Report
 from imagefactory.run import open_shell
-from imagefactory.sandbox.nmpi import Nmpi, start_nmpi
+from imagefactory.sandbox.nmpi import Nmpi, start_in_image, start_nmpi
 from imagefactory.sandbox.settings import sandbox_settings
 from imagefactory.sandbox.sites import login_access
 from imagefactory.sandbox.unicore.background import UnicoreAddress, state_file, write_address
@@ -59,17 +58,11 @@ def main(words: Sequence[str]) -> int:
 
 
 def _start_nmpi(folder: Path, unicore: Unicore, report: Report) -> AbstractContextManager[Nmpi]:
-    """The NMPI double beside this one: the same issuer and the same plan of faults. Its jobs are
-    programs of the ordinary user's, or of ours where that user cannot start our Python."""
-    runner = ordinary_runner(report)
-    try:
-        runner.run(sys.executable, "-c", "import numpy", timeout=60, cwd=Path("/"))
-    except ToolFailed:
-        runner = replace(runner, user=None)
+    """The NMPI double beside this one: the same issuer and the same plan of faults."""
     return start_nmpi(
         folder / "nmpi", issuer=unicore.issuer, faults=unicore.faults, pause=LOOK_SECONDS,
-        runner=runner, work=ordinary_folder(ordinary_cache() / "nmpi-jobs"),
-        report=report,
+        runner=ordinary_runner(report), start=start_in_image(report),
+        work=ordinary_folder(ordinary_cache() / "nmpi-jobs"), report=report,
     )  # fmt: skip
 
 

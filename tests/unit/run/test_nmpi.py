@@ -7,7 +7,7 @@ import io
 import json
 import tarfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ from imagefactory.run.record import RunRecord, list_records
 from imagefactory.sandbox.nmpi import Provider
 from imagefactory.sandbox.nmpi.jobs import TEST_QUOTAS
 from imagefactory.sandbox.nmpi.service import Service
+from imagefactory.sandbox.nmpi.starting import start_here
 from imagefactory.sandbox.unicore.faults import FaultKind, FaultPlan, PlannedFault
 from imagefactory.sandbox.unicore.issuer import Issuer
 from imagefactory.sandbox.unicore.wire import Request
@@ -138,7 +139,7 @@ def world(tmp_path: Path) -> World:
     issuer = Issuer("https://nmpi.test")
     service = Service("https://nmpi.test", issuer, FaultPlan(), keys, tmp_path / "output")
     runner = FakeRunner()
-    provider = Provider(service, tmp_path / "work", runner)
+    provider = Provider(service, tmp_path / "work", runner, start_here(runner))
     queue = JobQueue("nmpi-double", "https://nmpi.test", double=True)
     plan = plan_nmpi("nmpi", "balanced-random", "demo", SMALL)
     plan = NmpiPlan(plan.id, queue, plan.collab, plan.model, plan.parameters)
@@ -220,6 +221,17 @@ def test_output_that_is_not_the_programs_is_refused(world: World) -> None:
 def test_a_program_that_fails_is_told_with_its_log(world: World) -> None:
     world.runner.status = 1
     assert "Traceback: no board" in fails(world.run, ToolFailed, "error at its provider")
+
+
+def test_a_job_on_the_virtual_board_is_no_run(world: World) -> None:
+    """As from a provider that has no board, and takes no wish for the emulation."""
+    real = JobQueue("nmpi-double", "https://nmpi.test", double=False)
+    world.plan = replace(world.plan, queue=real)
+    fails(world.run, ToolFailed, "virtual board: nothing was simulated")
+    [record] = list_records()
+    assert (record.state, record.backend) == ("FAILED", "spinnaker")
+    assert record.job["provenance"]["board"] == "virtual"
+    assert record.spikes is None
 
 
 def test_nothing_is_submitted_where_it_would_be_refused(world: World) -> None:
