@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -97,6 +98,26 @@ def test_a_compiler_that_fails_leaves_its_log(source: Path, tools: FakeTools) ->
     log = Path(caught.value.faults[0].fix.rpartition(": ")[2])
     assert log.read_text() == "what was said\n"
     assert not planned.folder.exists()
+
+
+def test_a_program_that_does_not_start_has_no_log(
+    source: Path, tools: FakeTools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(*_: object, **__: object) -> None:
+        raise ToolFailed("the program 'apptainer' is not installed")
+
+    monkeypatch.setattr(tools, "run", run)
+    with pytest.raises(ToolFailed, match="is not installed"):
+        make(source)
+
+
+def test_a_full_disk_is_told_before_anything_is_made(
+    source: Path, tools: FakeTools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1_000_000))
+    with pytest.raises(ToolFailed, match="the disk is too full"):
+        make(source)
+    assert not tools.ran
 
 
 def test_an_old_nestml_and_a_new_nest(source: Path, tools: FakeTools) -> None:
