@@ -80,8 +80,8 @@ def read_module(place: Path) -> Module:
     told = {CODE / name: digest for name, digest in module.generated.items()}
     if module.file is not None:
         told = {Path(module.file): str(module.sha256)}
-    for name, expected in told.items():
-        path = folder / name
+    for relative, expected in told.items():
+        path = folder / relative
         if not path.is_file() or str(digest_of(path)) != expected:
             raise TrustRefused(
                 "the module is not the one of its record", where=str(path),

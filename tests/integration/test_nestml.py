@@ -134,7 +134,7 @@ def test_nests_own_neuron_gives_the_same_spikes_on_other_ranks_too(
         shutil.copy(site.record, sites)
     monkeypatch.setenv("IMAGEFACTORY_SETTINGS", str(tmp_path / "settings"))
     monkeypatch.setenv("IMAGEFACTORY_DATA", str(tmp_path / "data"))
-    # That two sites give the same spikes, with trains that NEST draws: docs/nestml.md, run as it is.
+    # That two sites do so with trains that NEST draws is what the commands of docs/nestml.md show.
     asked = [("bookworm", "nestml", 2), ("trixie", "nest", 1)]
     ours, own = (
         execute(
