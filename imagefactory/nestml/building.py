@@ -22,7 +22,7 @@ from imagefactory.nestml.messages import model_error, warnings
 from imagefactory.nestml.module import CODE, FILE, Module, read_module, write_module
 from imagefactory.nestml.source import Source, read_source
 from imagefactory.nestml.tools import PREFIX, plan_tools, prefix_of
-from imagefactory.nestml.versions import Pair, Target, choose_pair, require_nest
+from imagefactory.nestml.versions import Pair, Target, choose_pair, nest_limit, require_nest
 
 MAKE = Path(str(files("imagefactory.nestml").joinpath("inside"))) / "make_module.py"
 WORK = "/work"  # the same in every build: no path of a machine gets into a module
@@ -56,6 +56,8 @@ class ModulePlan:
         ]
         if self.tools.current is None:
             lines.insert(0, f"build the tools image on {self.image} ({self.tools.reason}): 2 min")
+        if limit := nest_limit(self.pair, self.target):
+            lines.append(f"only where the image's NEST is older than {limit}, which is asked first")
         if self.target is Target.NEST:
             lines.append(f"compile {self.source.module}.so against the NEST of {self.image}")
         else:

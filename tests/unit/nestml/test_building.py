@@ -123,6 +123,8 @@ def test_a_full_disk_is_told_before_anything_is_made(
 def test_an_old_nestml_and_a_new_nest(source: Path, tools: FakeTools) -> None:
     tools.versions["nestml"] = "8.2.0"
     planned = plan_module(source, Target.NEST, IMAGE, REPORT, nestml="8.2.0")
+    assert any("NEST is older than 3.10" in line for line in planned.lines())
+    assert not any("older than" in line for line in plan(source).lines())
     with pytest.raises(UsageFault, match=r"NEST 3\.10\.0"):
         build_module(planned, no_sif, REPORT)
     assert len(tools.ran) == 1, "nothing was generated"
