@@ -68,6 +68,7 @@ ONE_SIDE = {
     **MUST_MATCH,
     **BITWISE,
     "image.sif": "image",
+    "module.sha256": "module",
     "versions.nest": "version of NEST",
 }
 SECTIONS = (

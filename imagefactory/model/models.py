@@ -7,6 +7,7 @@ import json
 import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
@@ -169,8 +170,24 @@ def freeze(model: Model, parameters: Mapping[str, Any], path: Path) -> None:
     assert spec.loader is not None  # noqa: S101
     module = importlib.util.module_from_spec(spec)
     sys.modules[module.__name__] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
+    with _importable(model.files):
+        spec.loader.exec_module(module)
     module.save(module.draw(dict(parameters)), path)
+
+
+@contextmanager
+def _importable(scripts: Sequence[Path]) -> Iterator[None]:
+    """Let scripts import each other by name, as they do at a site, and none of the user's."""
+    names = {script.stem for script in scripts if script.suffix == ".py"}
+    others = {name: sys.modules.pop(name) for name in names & sys.modules.keys()}
+    sys.path.insert(0, str(scripts[0].parent))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(scripts[0].parent))
+        for name in names:
+            sys.modules.pop(name, None)
+        sys.modules.update(others)
 
 
 def _load(name: str) -> Model:

@@ -13,20 +13,21 @@ from pathlib import Path
 from typing import Any
 
 from imagefactory.base.errors import ConfigurationFault, FactoryError, ToolFailed
-from imagefactory.base.files import digest_of, digest_of_text, locked, write_json
+from imagefactory.base.files import digest_of, digest_of_text, locked, require_space, write_json
 from imagefactory.base.ordinary import give, ordinary_cache, ordinary_folder
 from imagefactory.base.report import Report
 from imagefactory.base.values import Digest
 from imagefactory.image import DerivedPlan, derive
 from imagefactory.nestml.messages import model_error, warnings
-from imagefactory.nestml.module import FILE, Module, read_module, write_module
+from imagefactory.nestml.module import CODE, FILE, Module, read_module, write_module
 from imagefactory.nestml.source import Source, read_source
 from imagefactory.nestml.tools import PREFIX, plan_tools, prefix_of
-from imagefactory.nestml.versions import Pair, Target, choose_pair, require_nest
+from imagefactory.nestml.versions import Pair, Target, choose_pair, nest_limit, require_nest
 
 MAKE = Path(str(files("imagefactory.nestml").joinpath("inside"))) / "make_module.py"
 WORK = "/work"  # the same in every build: no path of a machine gets into a module
 MAKE_SECONDS = 900
+ROOM_NEEDED = 200_000_000  # 1 to 20 MB are kept; the rest is what a compiler leaves on its way
 LOG = "log.txt"
 
 
@@ -55,6 +56,8 @@ class ModulePlan:
         ]
         if self.tools.current is None:
             lines.insert(0, f"build the tools image on {self.image} ({self.tools.reason}): 2 min")
+        if limit := nest_limit(self.pair, self.target):
+            lines.append(f"only where the image's NEST is older than {limit}, which is asked first")
         if self.target is Target.NEST:
             lines.append(f"compile {self.source.module}.so against the NEST of {self.image}")
         else:
@@ -121,6 +124,7 @@ def _build(plan: ModulePlan, find_sif: Callable[[], Path], report: Report) -> Mo
     else:
         tools = plan.tools.current.sif
     began = time.monotonic()
+    require_space(plan.folder.parent, ROOM_NEEDED)
     folder = Path(tempfile.mkdtemp(prefix=".", dir=plan.folder.parent))
     give(folder)
     try:
@@ -173,6 +177,8 @@ def _run_inside(plan: ModulePlan, tools: Path, folder: Path, word: str) -> dict[
             timeout=MAKE_SECONDS, cwd=Path("/"), log=folder / LOG,
         )  # fmt: skip
     except ToolFailed as err:
+        if not (folder / LOG).is_file():  # it was never started
+            raise
         kept = ordinary_folder(ordinary_cache() / "logs") / f"{plan.folder.name}.log"
         shutil.copyfile(folder / LOG, kept)
         raise ToolFailed(
@@ -186,7 +192,7 @@ def _run_inside(plan: ModulePlan, tools: Path, folder: Path, word: str) -> dict[
 def _keep(plan: ModulePlan, folder: Path, result: dict[str, Any], seconds: float) -> Module:
     """Move what was made to its place: code, module, log, record; the record comes last."""
     made = folder / "generated" if plan.target is Target.NEST else folder / "installed"
-    code = folder / "kept" / "code"
+    code = folder / "kept" / CODE
     shutil.copytree(made, code)
     shutil.copyfile(folder / LOG, folder / "kept" / LOG)
     module = Module(

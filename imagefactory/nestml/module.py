@@ -13,6 +13,7 @@ from imagefactory.base.values import Digest
 
 SCHEMA = 1
 FILE = "module.json"
+CODE = Path("code")  # what NESTML generated
 
 
 @dataclass(frozen=True)
@@ -58,10 +59,11 @@ def write_module(module: Module) -> None:
 
 
 def read_module(place: Path) -> Module:
-    """Read a module by its folder, its record or its file, and check the file's digest.
+    """Read a module by its folder, its record or its file, and check the file's digest; where there
+    is code alone, the digests of that.
 
     Raises UsageFault where there is none, ConfigurationFault for a damaged record, TrustRefused
-    where the file is not the one of the record.
+    where a file is not the one of the record.
     """
     folder = place if place.is_dir() else place.parent
     if not (folder / FILE).is_file():
@@ -75,9 +77,12 @@ def read_module(place: Path) -> Module:
     for name in ("models", "needs", "warnings"):
         document[name] = tuple(document.get(name, ()))
     module = Module(**document, folder=folder)
+    told = {CODE / name: digest for name, digest in module.generated.items()}
     if module.file is not None:
-        path = folder / module.file
-        if not path.is_file() or str(digest_of(path)) != module.sha256:
+        told = {Path(module.file): str(module.sha256)}
+    for relative, expected in told.items():
+        path = folder / relative
+        if not path.is_file() or str(digest_of(path)) != expected:
             raise TrustRefused(
                 "the module is not the one of its record", where=str(path),
                 fix="build it again: imagefactory model build",

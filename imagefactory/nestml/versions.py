@@ -112,10 +112,16 @@ def choose_pair(target: Target, nestml: str | None = None, odetoolbox: str | Non
     return pair
 
 
+def nest_limit(pair: Pair, target: Target) -> str:
+    """The version that the NEST of an image must be below; empty where there is none."""
+    rule = _rule_of(pair, target)
+    return rule.nest_below if rule else ""
+
+
 def require_nest(pair: Pair, target: Target, nest: str) -> None:
     """Raise UsageFault where the pair's code is not for this version of NEST."""
-    rule = _rule_of(pair, target)
-    if rule and rule.nest_below and _numbers(nest) >= _numbers(rule.nest_below):
+    rule, limit = _rule_of(pair, target), nest_limit(pair, target)
+    if rule and limit and _numbers(nest) >= _numbers(limit):
         raise UsageFault(
             f"{pair} does not work with NEST {nest}: {rule.because}",
             fix=f"leave --nestml and --odetoolbox away: {shipped_tools().shipped[target]} works",

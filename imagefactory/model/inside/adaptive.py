@@ -15,8 +15,11 @@ from balanced_random import (
     Network,
     connect,
     connections,
+    draw_trains,
     drive,
+    load,
     populations,
+    save,
     setup,
     simulate,
     sizes_of,
@@ -24,7 +27,7 @@ from balanced_random import (
     stream,
 )
 
-__all__ = ["build", "draw", "populations", "setup", "simulate", "spikes"]
+__all__ = ["build", "draw", "load", "populations", "save", "setup", "simulate", "spikes"]
 
 # Regular and fast spiking, Izhikevich (2003); by NEST's names of the parameters.
 CELLS = {
@@ -44,12 +47,12 @@ def of_balanced_random(parameters: dict[str, Any]) -> dict[str, Any]:
     code multiplies a weight by 0.001 and then by 1000: exact for multiples of 1000 / 2^20 mV alone.
     """
     weight = float(np.rint(parameters["weight_exc_mv"] / 1000 / QUANTUM) * QUANTUM)
-    fixed = {"variant": "stationary", "weight_scale": 1.0, "synapse_loss": 0.0, "frozen": False}
+    fixed = {"variant": "stationary", "weight_scale": 1.0, "synapse_loss": 0.0}
     return parameters | fixed | {"weight_exc_na": weight}
 
 
 def draw(parameters: dict[str, Any]) -> Drawn:
-    """Draw start values and connections; the simulator draws the trains."""
+    """Draw start values and connections; the trains, too, where the run is frozen."""
     plain = of_balanced_random(parameters)
     sizes = sizes_of(plain)
     start = {
@@ -61,7 +64,10 @@ def draw(parameters: dict[str, Any]) -> Drawn:
         for source in sizes
         for target in sizes
     }
-    return Drawn(start, rows, {})
+    trains = {}
+    if parameters["frozen"]:
+        trains = {name: draw_trains(plain, name, size) for name, size in sizes.items()}
+    return Drawn(start, rows, trains)
 
 
 def build(sim: Any, parameters: dict[str, Any], drawn: Drawn | None = None) -> Network:
@@ -76,8 +82,8 @@ def build(sim: Any, parameters: dict[str, Any], drawn: Drawn | None = None) -> N
         population.record("spikes")
         recorded[name] = population
     network = Network(list(recorded.values()), [], None, [])
-    for each in recorded.values():
-        drive(sim, plain, network, each, None)
+    for name, each in recorded.items():
+        drive(sim, plain, network, each, drawn.trains.get(name))
     for source in recorded:
         for target in recorded:
             rows = drawn.rows[f"{source} to {target}"]

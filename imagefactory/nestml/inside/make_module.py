@@ -44,8 +44,8 @@ def nest_prefix() -> Path:
 
 
 def told(*words: str | Path) -> str:
-    """The standard output of a program."""
-    return subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
+    """The standard output of a program; what it says on standard error goes to the log."""
+    return subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
 
 def messages() -> list[dict[str, Any]]:
@@ -96,7 +96,7 @@ def compile_module(job: dict[str, Any], prefix: Path) -> dict[str, Any]:
     subprocess.run(["cmake", "--build", "build", "--parallel", str(os.cpu_count())], check=True)
     module = Path(f"{job['module']}.so")
     shutil.copyfile(Path("build") / module, module)
-    loaded = told(sys.executable, "-c", LOAD, str(module.absolute()))
+    loaded = load(module)
     models = json.loads(re.search(r"^LOADED (.*)$", loaded, re.MULTILINE)[1])
     needed = re.findall(r"NEEDED\s+(\S+)", told("objdump", "-p", module))
     undefined = told("nm", "-D", "--undefined-only", module).splitlines()
@@ -108,6 +108,14 @@ def compile_module(job: dict[str, Any], prefix: Path) -> dict[str, Any]:
         "compiler": told("c++", "--version").splitlines()[0],
         "flags": told(config, "--cflags").strip(),
     }
+
+
+def load(module: Path) -> str:
+    """What was said when NEST loaded it; ends with NEST's own words where it did not."""
+    try:
+        return told(sys.executable, "-c", LOAD, str(module.absolute()))
+    except subprocess.CalledProcessError:
+        sys.exit(f"NEST did not load {module}; has it a neuron of one of these names already?")
 
 
 def stand_in_for_make() -> None:

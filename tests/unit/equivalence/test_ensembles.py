@@ -54,6 +54,7 @@ def faults_of(a: list[RunRecord], b: list[RunRecord]) -> str:
         ("parameters__warmup_ms", 60.0, "runs of unequal parameters.warmup_ms: 50, 60"),
         ("geometry__virtual_processes", 4, "runs of unequal number of virtual processes"),
         ("image__sif", "other", "runs of unequal image: other, sha256:aaa"),
+        ("module", {"sha256": "other"}, "runs of unequal module: -, other"),
         ("versions__nest", "3.8", "runs of unequal version of NEST: 3.10.0, 3.8"),
         ("backend", "neuron", "runs of unequal backend: nest, neuron"),
         ("model", "other", "runs of unequal model: balanced-random, other"),

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from imagefactory.model import find_model, resolve_parameters
+from imagefactory.model import find_model, freeze, resolve_parameters
 
 MODEL = find_model("adaptive")
 PARAMETERS = resolve_parameters(MODEL, {"n_exc": 60, "n_inh": 20})
@@ -64,6 +64,23 @@ def test_same_seed_same_network_other_seed_another(network: ModuleType) -> None:
         assert np.array_equal(rows, again.rows[name])
         assert not np.array_equal(rows, other.rows[name])
     assert np.array_equal(one.start["excitatory"], again.start["excitatory"])
+
+
+def test_a_frozen_run_has_its_trains_and_the_same_network(
+    network: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {**PARAMETERS, "frozen": True, "duration_ms": 50.0, "warmup_ms": 10.0}
+    users = ModuleType("balanced_random")  # a script of the user's that has the same name
+    monkeypatch.setitem(sys.modules, "balanced_random", users)
+    freeze(MODEL, given, tmp_path / "frozen.npz")
+    assert sys.modules["balanced_random"] is users
+    frozen, drawn = network.load(tmp_path / "frozen.npz"), network.draw(PARAMETERS)
+    assert not drawn.trains
+    assert 60 * 100 < len(frozen.trains["excitatory"]) < 60 * 200, "3000 Hz for 49 ms each"
+    for name, rows in drawn.rows.items():
+        assert np.array_equal(rows, frozen.rows[name])
+    for name, values in drawn.start.items():
+        assert np.array_equal(values, frozen.start[name])
 
 
 def test_the_names_are_those_of_the_nestml_file(network: ModuleType) -> None:

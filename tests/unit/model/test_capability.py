@@ -65,7 +65,8 @@ def test_a_model_with_a_neuron_of_its_own_needs_what_it_takes_of_the_other_netwo
     adaptive, plain = find_model("adaptive"), find_model("balanced-random")
     told = {str(name) for key, names in adaptive.needs.items() if key != "populations"
             for name in names}  # fmt: skip
-    assert told == {"Izhikevich", "SpikeSourcePoisson", *plain.needs["always"]} - {"IF_curr_exp"}
+    taken = {*plain.needs["always"], *plain.needs["frozen"], *plain.needs["drawn"]}
+    assert told == {"Izhikevich", *taken} - {"IF_curr_exp"}
 
 
 def test_a_neuron_in_nestml_runs_on_nest_alone() -> None:

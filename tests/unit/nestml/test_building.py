@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -99,9 +100,31 @@ def test_a_compiler_that_fails_leaves_its_log(source: Path, tools: FakeTools) ->
     assert not planned.folder.exists()
 
 
+def test_a_program_that_does_not_start_has_no_log(
+    source: Path, tools: FakeTools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(*_: object, **__: object) -> None:
+        raise ToolFailed("the program 'apptainer' is not installed")
+
+    monkeypatch.setattr(tools, "run", run)
+    with pytest.raises(ToolFailed, match="is not installed"):
+        make(source)
+
+
+def test_a_full_disk_is_told_before_anything_is_made(
+    source: Path, tools: FakeTools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1_000_000))
+    with pytest.raises(ToolFailed, match="the disk is too full"):
+        make(source)
+    assert not tools.ran
+
+
 def test_an_old_nestml_and_a_new_nest(source: Path, tools: FakeTools) -> None:
     tools.versions["nestml"] = "8.2.0"
     planned = plan_module(source, Target.NEST, IMAGE, REPORT, nestml="8.2.0")
+    assert any("NEST is older than 3.10" in line for line in planned.lines())
+    assert not any("older than" in line for line in plan(source).lines())
     with pytest.raises(UsageFault, match=r"NEST 3\.10\.0"):
         build_module(planned, no_sif, REPORT)
     assert len(tools.ran) == 1, "nothing was generated"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from imagefactory.base.errors import ConfigurationFault, TrustRefused, UsageFault
+from imagefactory.base.files import digest_of_text
 from imagefactory.base.values import Digest
 from imagefactory.nestml import Module, read_module, require_fit
 from tests.unit.nestml.conftest import IMAGE
@@ -34,6 +35,20 @@ def test_an_altered_module_is_refused(make_record: Callable[..., Module]) -> Non
     module.path.unlink()
     with pytest.raises(TrustRefused):
         read_module(module.folder)
+
+
+def test_altered_code_is_refused_where_there_is_nothing_else(
+    make_record: Callable[..., Module],
+) -> None:
+    said = {"neuron.h": str(digest_of_text("int x;"))}
+    code = make_record(target="spinnaker", compiled=False, file=None, sha256=None, generated=said)
+    header = code.folder / "code" / "neuron.h"
+    header.parent.mkdir()
+    header.write_text("int x;")
+    assert read_module(code.folder) == code
+    header.write_text("int y;")
+    with pytest.raises(TrustRefused, match=r"neuron\.h"):
+        read_module(code.folder)
 
 
 def test_a_record_cannot_name_a_file_elsewhere(make_record: Callable[..., Module]) -> None:
