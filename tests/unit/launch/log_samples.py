@@ -129,6 +129,7 @@ SAMPLES: dict[int, tuple[str, ...]] = {
         "FATAL:   no instance found with name sharens_instance_1224\n",
         'FATAL:   "nosuch": executable file not found in $PATH\n',
         "FATAL:   While making image from oci registry: error fetching image\n",
+        'FATAL:   while extracting x.sif: exec: "unsquashfs": executable file not found in $PATH\n',
     ),
 }
 

@@ -53,6 +53,11 @@ def test_the_samples_all_in_one_log(golden: Golden) -> None:
     golden.check("launch/doctor.txt", "\n".join(diagnose(read_text(text)).lines()) + "\n")
 
 
+def test_a_node_without_unpacking_tools_is_no_missing_image() -> None:
+    found = diagnose(read_text(SAMPLES[38][-1]))
+    assert [one.symptom.id for one in found.ailments] == ["no-unpacking-tools", "apptainer-failed"]
+
+
 def test_one_rank_alone_is_no_finding() -> None:
     assert rows("Hello, rank 0 of 1\n") == []
 
