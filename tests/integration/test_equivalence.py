@@ -13,10 +13,11 @@ import pytest
 
 from imagefactory.base.process import Runner
 from imagefactory.base.report import Silent
-from imagefactory.equivalence import compare_all, write_report
+from imagefactory.equivalence import compare, compare_all, explain, write_report
 from imagefactory.equivalence.distances import measure_distances
 from imagefactory.equivalence.measures import LEAST_SPIKES, Window, measure
 from imagefactory.model import open_spikes, write_gdf, write_spikes
+from imagefactory.run import execute, plan_run
 from tests.unit.equivalence.conftest import DURATION, MakeRun, make_run
 from tests.unit.equivalence.trains import make_trains
 
@@ -76,6 +77,28 @@ def test_distances_are_those_of_scipy() -> None:
         for b in range(4):
             assert largest[a, b] == pytest.approx(ks_2samp(samples[a], samples[b]).statistic)
             assert moved[a, b] == pytest.approx(wasserstein_distance(samples[a], samples[b]))
+
+
+def test_single_cells_tell_what_spinnakers_arithmetic_changes(
+    nest_sif: Path, report: Silent, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The height of an EPSP and nothing else: docs/backends.md says how much, and why."""
+    monkeypatch.setenv("IMAGEFACTORY_DATA", str(tmp_path))
+    nest, emulated = (
+        execute(
+            plan_run(
+                str(nest_sif), "here", "few-cells", report=report, ranks=1,
+                overrides={"dt_ms": 1.0}, backend=backend,
+            ),
+            report,
+        )
+        for backend in ("nest", "spinnaker-emulated")
+    )  # fmt: skip
+    found = explain(compare([nest], [emulated]))
+    assert found.startswith("DIFFERENT")
+    assert "no SpiNNaker took part" in found
+    assert "1 of its parts differ" in found
+    assert "the heights of an EPSP differ by +0.6 %" in found
 
 
 # --- the report, in a real browser ------------------------------------------------------------
