@@ -162,9 +162,12 @@ def test_source_from_git_with_a_command(
     top = tmp_path / "source"
     top.mkdir()
     (top / "main.py").write_text("import sys\nprint('cloned', sys.argv[1:])\n")
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    (top / "spynnaker.cfg").symlink_to(victim)
     git = ("git", "-c", "user.name=a", "-c", "user.email=a@b.test", "-C", top)
     Runner(report).run("git", "init", "--quiet", top, timeout=20)
-    Runner(report).run(*git, "add", "main.py", timeout=20)
+    Runner(report).run(*git, "add", ".", timeout=20)
     Runner(report).run(*git, "commit", "--quiet", "-m", "one", timeout=20)
     # The provider takes https alone; git itself is told where that address is here.
     for name, value in {
@@ -179,6 +182,7 @@ def test_source_from_git_with_a_command(
     )
     assert f"cloned ['{VIRTUAL}']" in job["log"], job["log"]
     assert job["status"] == "finished"
+    assert victim.read_text() == "mine"  # no settings were written through the link
 
 
 def start(detach: bool = False) -> room.RunRecord:

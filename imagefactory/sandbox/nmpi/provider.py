@@ -9,7 +9,10 @@ provenance say which.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import os
+import pwd
 import shutil
 import tempfile
 import threading
@@ -118,8 +121,8 @@ class Provider:
             return "\n".join([*lines, "RuntimeError: the board did not boot\n"]), False, []
         try:
             words = self._fetch(job, system, place)
-            for name in SETTINGS if system == VIRTUAL else ():
-                shutil.copyfile(VIRTUAL_BOARD, place / name)
+            if system == VIRTUAL:
+                write_settings(place)
             here = set(place.rglob("*"))
             for path in here:
                 self._give(path)
@@ -131,9 +134,10 @@ class Provider:
         return "\n".join([*lines, done.output + done.errors]), done.status == 0, new
 
     def _give(self, path: Path) -> None:
-        """Hand a file to the user who runs jobs, where we are root."""
+        """Hand a file to the user who runs jobs, where we are root; never what a link points to."""
         if self.runner.user is not None:
-            shutil.chown(path, self.runner.user)
+            user = pwd.getpwnam(self.runner.user)
+            os.chown(path, user.pw_uid, user.pw_gid, follow_symlinks=False)
 
     def _fetch(self, job: Mapping[str, Any], system: str, place: Path) -> list[str]:
         """Put the job's program into `place`; returns the program's words.
@@ -156,15 +160,16 @@ class Provider:
                 timeout=FETCH_SECONDS,
             )  # fmt: skip
             return
-        with open_client() as client:
-            answer = client.get(url)
-        if answer.status_code != 200 or len(answer.content) > SOURCE_BYTES:
-            raise ToolFailed(f"no source archive there ({answer.status_code})", where=url)
-        archive = place / "source.zip"
-        archive.write_bytes(answer.content)
-        with zipfile.ZipFile(archive) as found:
+        content = io.BytesIO()
+        with open_client() as client, client.stream("GET", url) as answer:
+            if answer.status_code != 200:
+                raise ToolFailed(f"no source archive there ({answer.status_code})", where=url)
+            for part in answer.iter_bytes():
+                if content.tell() + len(part) > SOURCE_BYTES:
+                    raise ToolFailed(f"the source is more than {SOURCE_BYTES} bytes", where=url)
+                content.write(part)
+        with zipfile.ZipFile(content) as found:
             unpack_source(found, place)
-        archive.unlink()
 
     def _publish(
         self, job: Mapping[str, Any], place: Path, files: Sequence[Path]
@@ -201,6 +206,14 @@ class Provider:
         headers = {"x-api-key": key, "content-type": kind}
         reply = self.service.answer(Request(method, path, {}, headers, body))
         return reply.status, json.loads(b"".join(reply.body))
+
+
+def write_settings(place: Path) -> None:
+    """sPyNNaker's settings for the virtual board, but for names that the source has taken: it may
+    have made links of them."""
+    for name in SETTINGS:
+        if not os.path.lexists(place / name):
+            shutil.copyfile(VIRTUAL_BOARD, place / name)
 
 
 def unpack_source(archive: zipfile.ZipFile, place: Path) -> None:

@@ -19,6 +19,7 @@ from imagefactory.sandbox.nmpi.provider import (
     environment_of,
     system_of,
     unpack_source,
+    write_settings,
 )
 
 
@@ -58,6 +59,16 @@ def test_a_member_is_no_longer_than_it_says(tmp_path: Path) -> None:
     with pytest.raises(zipfile.BadZipFile):
         unpack_source(lying, tmp_path)
     assert (tmp_path / "run.py").stat().st_size <= 10
+
+
+def test_settings_are_not_written_through_a_link(tmp_path: Path) -> None:
+    place, outside = tmp_path / "job", tmp_path / "outside"
+    place.mkdir()
+    outside.write_text("mine")
+    (place / ".spynnaker.cfg").symlink_to(outside)
+    write_settings(place)
+    assert outside.read_text() == "mine"
+    assert "virtual_board = True" in (place / "spynnaker.cfg").read_text()
 
 
 def test_the_emulation_is_asked_for_by_name() -> None:
