@@ -204,6 +204,21 @@ def test_our_runner_through_the_same_life(queue: Nmpi) -> None:
     assert json.loads((first.folder / "record.json").read_text())["site"] == "nmpi-double"
 
 
+def test_our_program_under_spynnaker_itself(in_image: Nmpi) -> None:
+    """What the real service would be sent: it goes through on the virtual board, and is no run."""
+    record = {"url": in_image.url, "ca": str(in_image.ca_file)}  # not told to be a double
+    write_json(settings_folder() / "nmpi" / "real.yaml", record)
+    plan = room.plan_nmpi("real", "balanced-random", "demo", SMALL)
+    with pytest.raises(ToolFailed, match="mapped on a virtual board"):
+        room.execute(plan, Silent())
+    [failed] = room.list_records()
+    log = (failed.folder / "log.txt").read_text()
+    assert (failed.state, failed.backend, failed.spikes) == ("FAILED", "spinnaker", None)
+    assert failed.job["word"] == "finished"
+    assert "system spiNNaker" in log
+    assert "imagefactory: output " in log
+
+
 def test_our_runner_where_it_goes_wrong(queue: Nmpi) -> None:
     queue.faults.set([PlannedFault(FaultKind.PROVIDER_FAILS)])
     with pytest.raises(ToolFailed, match="error at its provider") as caught:
