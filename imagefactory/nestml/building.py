@@ -150,6 +150,8 @@ def _make(plan: ModulePlan, tools: Path, folder: Path, report: Report) -> dict[s
         "module": plan.source.module,
     }
     write_json(folder / "job.json", job)
+    for path in folder.iterdir():
+        give(path)  # whatever root's umask is
     versions = _run_inside(plan, tools, folder, "look")
     found = Pair(versions["nestml"], versions["odetoolbox"])
     if found != plan.pair:

@@ -10,7 +10,15 @@ import pytest
 from imagefactory.base.errors import ConfigurationFault, ToolFailed, UsageFault
 from imagefactory.base.report import Silent
 from imagefactory.base.values import Digest
-from imagefactory.nestml import Module, ModulePlan, Target, build_module, plan_module, read_module
+from imagefactory.nestml import (
+    Module,
+    ModulePlan,
+    Target,
+    build_module,
+    building,
+    plan_module,
+    read_module,
+)
 from imagefactory.nestml.tools import sections
 from imagefactory.nestml.versions import shipped_tools
 from tests.conftest import Golden
@@ -53,6 +61,16 @@ def test_it_is_made_without_a_network_and_sees_one_folder(source: Path, tools: F
         assert words[words.index("--network") + 1] == "none"
         assert words.count("--bind") == 1
     assert "PYTHONPATH=/opt/nestml-8.3.0:/opt/nestml:$PYTHONPATH" in tools.ran[0][-1]
+
+
+def test_all_that_the_image_reads_is_the_ordinary_users(
+    source: Path, tools: FakeTools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With root's umask of 077 the script could not be read."""
+    given: list[str] = []
+    monkeypatch.setattr(building, "give", lambda path: given.append(path.name))
+    make(source)
+    assert {"make_module.py", "job.json", source.name} <= set(given)
 
 
 def test_made_once_for_the_same_inputs(source: Path, tools: FakeTools) -> None:
