@@ -12,18 +12,11 @@ import pytest
 GOLDEN = Path(__file__).parent / "golden"
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever stands in tests/integration is an integration test, and runs after the others.
-
-    What uses the sandbox stays in one process, for there is one; the other files of tests go
-    to whichever process is free.
-    """
+    """Whatever stands in tests/integration is an integration test, and runs after the others."""
     for item in items:
         if "integration" in item.path.parts:
             item.add_marker(pytest.mark.integration)
-            shared = "sandbox" in getattr(item, "fixturenames", ())
-            item.add_marker(pytest.mark.xdist_group("sandbox" if shared else item.path.name))
     items.sort(key=lambda item: item.get_closest_marker("integration") is not None)
 
 
