@@ -127,6 +127,12 @@ def list_models() -> list[Model]:
 
 def find_model(name: str) -> Model:
     """The model of this name; raises UsageFault with the nearest name."""
+    if name not in MODELS and ("/" in name or Path(name).suffix):
+        raise UsageFault(
+            f"{name!r} is a file: models are run by their names", where="--model",
+            fix="one of " + ", ".join(sorted(MODELS)) + "; a script of your own goes to SpiNNaker "
+            "as in docs/nmpi.md, listing 5",
+        )  # fmt: skip
     if name not in MODELS:
         raise UsageFault(f"there is no model {name!r}", fix=nearest(name, MODELS))
     return _load(name)

@@ -25,6 +25,7 @@ from imagefactory.base.process import Runner
 from imagefactory.base.report import Silent
 from imagefactory.model import load_spikes
 from imagefactory.sandbox.nmpi import EMULATED, VIRTUAL, Nmpi, start_in_image, start_nmpi
+from imagefactory.sandbox.nmpi.provider import SOURCE_BYTES
 from imagefactory.sandbox.unicore.faults import FaultKind, PlannedFault
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -177,12 +178,40 @@ def test_source_from_git_with_a_command(
     }.items():
         monkeypatch.setenv(name, value)
     queue.provider.runner = Runner(report)
+    queue.provider.clone_protocols = "file"
     job = client.submit_job(
         "https://git.test/model", "SpiNNaker", "demo", command="main.py {system}", wait=True
     )
     assert f"cloned ['{VIRTUAL}']" in job["log"], job["log"]
     assert job["status"] == "finished"
     assert victim.read_text() == "mine"  # no settings were written through the link
+
+
+def test_source_from_an_archive(client: Any, queue: Nmpi) -> None:
+    """Fetched over TLS, from the double itself; a bad one is not started, and the next job runs."""
+    members = {
+        "good": {"main.py": b"import sys\nprint('unpacked', sys.argv[1:])\n"},
+        "climbs": {"main.py": b"print('started')", "../climbed.py": b"import a\n"},
+        "bomb": {"main.py": b"print('started')", "zeros": bytes(SOURCE_BYTES)},
+    }
+    logs = {}
+    for name, contents in members.items():
+        path = queue.service.output / f"{name}.zip"
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+            for member, content in contents.items():
+                file.writestr(member, content)
+        assert path.stat().st_size < 100_000
+    for name in ("climbs", "bomb", "none", "good"):
+        url = f"{queue.url}/services/rest/output/{name}.zip"
+        job = client.submit_job(url, "SpiNNaker", "demo", command="main.py {system}", wait=True)
+        assert job["status"] == ("finished" if name == "good" else "error")
+        logs[name] = job["log"]
+    assert "leaves its folder: '../climbed.py'" in logs["climbs"]
+    assert "more than 50000000 bytes" in logs["bomb"]
+    assert "no source archive there (404)" in logs["none"]
+    assert f"unpacked ['{VIRTUAL}']" in logs["good"]
+    assert "started" not in logs["climbs"] + logs["bomb"]
+    assert list(queue.provider.folder.rglob("*")) == []
 
 
 def start(detach: bool = False) -> room.RunRecord:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import lzma
 import os
 import pwd
 import shutil
@@ -18,13 +19,15 @@ import tempfile
 import threading
 import time
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import quote
 
 from imagefactory.base.errors import FactoryError, ToolFailed
-from imagefactory.base.http import open_client
+from imagefactory.base.http import explain, open_client
 from imagefactory.base.process import Runner
 from imagefactory.base.report import Report, Silent
 from imagefactory.model import VIRTUAL_BOARD
@@ -45,6 +48,10 @@ SETTINGS = (".spynnaker.cfg", "spynnaker.cfg")  # sPyNNaker 7.4.1 looks for eith
 HOURS = 168  # facts/unicore-nmpi.md 3.5: the real default
 FETCH_SECONDS = 60.0
 SOURCE_BYTES, SOURCE_FILES = 50_000_000, 10_000
+OUTPUT_BYTES, OUTPUT_FILES = 500_000_000, 10_000
+# A clone's submodules are addresses of the source's own choice.
+CLONE_PROTOCOLS = "http:https:git"
+TOO_LARGE = f"the source is more than {SOURCE_BYTES} bytes or {SOURCE_FILES} files"
 LEFT_OUT = ("reports", "application_generated_data_files", "__pycache__")
 _BAD_OUTPUT = {
     FaultKind.OUTPUT_GONE, FaultKind.OUTPUT_ELSEWHERE, FaultKind.OUTPUT_FILE,
@@ -56,8 +63,8 @@ _BAD_OUTPUT = {
 class Provider:
     """Runs the jobs of one platform, one after the other.
 
-    `runner` fetches a job's source, `start` starts its program. `longest` bounds a job in seconds,
-    whatever its config says.
+    `runner` fetches the source, by git over `clone_protocols` alone; `start` starts the program.
+    `longest` bounds a job in seconds, whatever its config says.
     """
 
     service: Service
@@ -65,6 +72,7 @@ class Provider:
     runner: Runner = field(default_factory=Runner)
     start: Start = field(default_factory=lambda: start_here(Runner()))
     platform: str = PLATFORM
+    clone_protocols: str = CLONE_PROTOCOLS
     longest: float = 600.0
     report: Report = field(default_factory=Silent)
 
@@ -93,10 +101,15 @@ class Provider:
         try:
             self._put(number, status="running")
             log, good, new = self._run(job, system, place)
+            if too_much(new, OUTPUT_BYTES, OUTPUT_FILES):
+                log += (
+                    f"\nmore output than {OUTPUT_BYTES} bytes or {OUTPUT_FILES} files: none kept\n"
+                )
+                good, new = False, []
             items = self._publish(job, place, new)
         finally:
             shutil.rmtree(place, ignore_errors=True)
-        self._ask("PUT", f"/jobs/{number}/log", log.encode(), "text/plain")
+        self._ask("PUT", f"/jobs/{number}/log", log.encode(errors="replace"), "text/plain")
         hours = (time.monotonic() - began) / 3600
         self._put(
             number,
@@ -147,29 +160,24 @@ class Provider:
         code = str(job["code"])
         if code.startswith(("http://", "https://", "git://")):
             self._fetch_source(code, place)
-            return str(job["command"] or "run.py {system}").format(system=system).split()
+            return words_of(str(job["command"] or "run.py {system}"), system)
         if "import" not in code:
             raise ValueError("the code is neither an address nor a program with an import")
         (place / "run.py").write_text(code, encoding="utf-8")
         return ["run.py", system]
 
     def _fetch_source(self, url: str, place: Path) -> None:
-        if not url.endswith(".zip"):
-            self.runner.run(
-                "git", "clone", "--quiet", "--depth", "1", "--recurse-submodules", url, place,
-                timeout=FETCH_SECONDS,
-            )  # fmt: skip
+        if url.endswith(".zip"):
+            with zipfile.ZipFile(fetch_archive(url)) as found:
+                unpack_source(found, place)
             return
-        content = io.BytesIO()
-        with open_client() as client, client.stream("GET", url) as answer:
-            if answer.status_code != 200:
-                raise ToolFailed(f"no source archive there ({answer.status_code})", where=url)
-            for part in answer.iter_bytes():
-                if content.tell() + len(part) > SOURCE_BYTES:
-                    raise ToolFailed(f"the source is more than {SOURCE_BYTES} bytes", where=url)
-                content.write(part)
-        with zipfile.ZipFile(content) as found:
-            unpack_source(found, place)
+        self.runner.run(
+            "git", "clone", "--quiet", "--depth", "1", "--recurse-submodules", url, place,
+            timeout=FETCH_SECONDS, cwd=self.folder,
+            extra={"GIT_ALLOW_PROTOCOL": self.clone_protocols},
+        )  # fmt: skip
+        if too_much(list(place.rglob("*")), SOURCE_BYTES, SOURCE_FILES):
+            raise ValueError(TOO_LARGE)
 
     def _publish(
         self, job: Mapping[str, Any], place: Path, files: Sequence[Path]
@@ -182,9 +190,10 @@ class Provider:
             to = self.service.output / home / name
             to.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, to)
+            quoted = quote(f"{home}/{name}", errors="surrogateescape")
             items.append(
                 {
-                    "url": f"{self.service.base}{DATA}/{home}/{name}",
+                    "url": f"{self.service.base}{DATA}/{quoted}",
                     "path": f"{home}/{name}",
                     "content_type": OCTETS,
                     "size": path.stat().st_size,
@@ -216,19 +225,58 @@ def write_settings(place: Path) -> None:
             shutil.copyfile(VIRTUAL_BOARD, place / name)
 
 
+def fetch_archive(url: str) -> io.BytesIO:
+    """What is at the address; raises FactoryError where it is too large or slow, or not there."""
+    import httpx
+
+    content, ends = io.BytesIO(), time.monotonic() + FETCH_SECONDS
+    try:
+        with open_client() as client, client.stream("GET", url) as answer:
+            if answer.status_code != 200:
+                raise ToolFailed(f"no source archive there ({answer.status_code})", where=url)
+            for part in answer.iter_bytes():
+                if content.tell() + len(part) > SOURCE_BYTES:
+                    raise ToolFailed(TOO_LARGE, where=url)
+                if time.monotonic() > ends:
+                    raise ToolFailed(f"no source after {FETCH_SECONDS:.0f} s", where=url)
+                content.write(part)
+    except httpx.HTTPError as err:
+        raise explain(err, url) from None
+    except httpx.InvalidURL as err:
+        raise ToolFailed(f"this is no address: {err}", where=url) from None
+    return content
+
+
 def unpack_source(archive: zipfile.ZipFile, place: Path) -> None:
-    """Unpack a job's source into its folder; ValueError where it would be too much, or elsewhere.
+    """Unpack a job's source into its folder; ValueError where it would be too much, or elsewhere,
+    or cannot be unpacked.
 
     What a member says of its size is the most that zipfile unpacks of it.
     """
     members = archive.infolist()
     if sum(member.file_size for member in members) > SOURCE_BYTES or len(members) > SOURCE_FILES:
-        raise ValueError(f"the source is more than {SOURCE_BYTES} bytes or {SOURCE_FILES} files")
+        raise ValueError(TOO_LARGE)
     for member in members:
         path = PurePosixPath(member.filename)
         if path.is_absolute() or ".." in path.parts:
             raise ValueError(f"a member of the source leaves its folder: {member.filename!r}")
-    archive.extractall(place)
+    try:
+        archive.extractall(place)
+    except (RuntimeError, EOFError, zlib.error, lzma.LZMAError) as err:  # encrypted, broken
+        raise ValueError(f"the source cannot be unpacked: {err}") from None
+
+
+def too_much(files: Sequence[Path], most: int, count: int) -> bool:
+    """Whether files are more than `most` bytes or more than `count`; holes in them count."""
+    return len(files) > count or sum(path.lstat().st_size for path in files) > most
+
+
+def words_of(command: str, system: str) -> list[str]:
+    """A job's command as words; ValueError where it has braces of another name than {system}."""
+    try:
+        return command.format(system=system).split()
+    except (LookupError, AttributeError):
+        raise ValueError(f"command {command!r}: only {{system}} is replaced") from None
 
 
 def system_of(config: Mapping[str, Any]) -> str:

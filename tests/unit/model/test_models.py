@@ -32,6 +32,13 @@ def test_unknown_model_names_the_nearest() -> None:
         find_model("balanced_random")
 
 
+@pytest.mark.parametrize("name", ["network.py", "network.txt", "models/network"])
+def test_a_file_is_no_model(name: str) -> None:
+    with pytest.raises(UsageFault, match="is a file: models are run by their names") as caught:
+        find_model(name)
+    assert "docs/nmpi.md" in str(caught.value)
+
+
 def test_defaults_are_valid_in_every_variant(golden: Golden) -> None:
     lines = []
     for parameter in MODEL.parameters:
