@@ -14,7 +14,7 @@ test: .venv/ready lint
 	@$(VENV)/imagefactory image build recipes/nest $(V)
 	@$(VENV)/imagefactory image build recipes/pynn $(V)
 	@$(VENV)/imagefactory image build recipes/spynnaker $(V)
-	@$(VENV)/pytest tests/integration --durations 10
+	@$(VENV)/pytest tests/integration -n 2 --dist loadgroup --durations 10
 
 lint: .venv/ready
 	@$(VENV)/ruff check .

@@ -6,18 +6,33 @@ import os
 import socket
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 GOLDEN = Path(__file__).parent / "golden"
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever stands in tests/integration is an integration test, and runs after the others."""
+    """Whatever stands in tests/integration is an integration test, and runs after the others.
+
+    What uses the sandbox stays in one process, for there is one; the other files of tests go
+    to whichever process is free.
+    """
     for item in items:
         if "integration" in item.path.parts:
             item.add_marker(pytest.mark.integration)
+            shared = "sandbox" in getattr(item, "fixturenames", ())
+            item.add_marker(pytest.mark.xdist_group("sandbox" if shared else item.path.name))
     items.sort(key=lambda item: item.get_closest_marker("integration") is not None)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node: Any, ids: list[str]) -> None:
+    """Tests that share the sandbox never run beside each other because a plugin changed."""
+    if node.config.getoption("dist") == "loadgroup" and not all("@" in name for name in ids):
+        raise pytest.UsageError("xdist did not group the tests: docs/ci.md")
 
 
 @pytest.fixture(autouse=True)
